@@ -1,0 +1,1 @@
+"""Experiments as files; in the wheel this folder is `dsl_tf.configs`."""

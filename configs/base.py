@@ -1,0 +1,86 @@
+"""Every key of an experiment, once, with its unit and its general default.
+
+A backbone's config is this one plus its few changed lines. Any key can be set
+on the command line: `--config.sparsity.target=0.8`.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config() -> config_dict.ConfigDict:
+    """The keys that all backbones share, with general defaults."""
+    config = config_dict.ConfigDict()
+
+    # Several seeds: a complete run for each, their mean and deviation on top.
+    config.seeds = (0,)
+
+    config.data = config_dict.ConfigDict()
+    config.data.name = "demo"  # A module of dsl_tf/data/datasets.
+    config.data.path = ""  # The user's own file or folder; wins over `name`.
+    config.data.root = ""  # Folder of the data sets; '': $DSL_TF_DATA.
+    # The user's own file. Rating and time are read where the file has them.
+    config.data.user_column = "user"
+    config.data.item_column = "item"
+    config.data.rating_column = "rating"
+    config.data.time_column = "time"
+    config.data.separator = ""  # One character; '': by the file's name.
+    config.data.min_rating = 0.0  # Lower ratings are dropped; 0: keep all.
+    config.data.k_core = 0  # Least interactions of a user and an item; 0: off.
+    # auto: the split given, else ratio. ratio, leave_one_out, temporal.
+    config.data.split = "auto"
+    config.data.test_fraction = 0.2  # Share of a user's interactions.
+    config.data.validation_fraction = 0.1  # Share of a user's training ones.
+    config.data.seed = 0  # Of the split; apart from `seeds`, so runs compare.
+
+    config.model = config_dict.ConfigDict()  # `name` and sizes: per backbone.
+
+    config.method = config_dict.ConfigDict()
+    config.method.name = "dsl"  # A module of dsl_tf/methods.
+
+    config.sparsity = config_dict.ConfigDict()
+    config.sparsity.target = 0.5  # s: share of weights pruned, in [0, 1).
+    config.sparsity.update_interval = 500  # ΔT: optimiser steps.
+    config.sparsity.initial_update_ratio = 0.5  # ρ_0: share exchanged, [0, 1].
+    config.sparsity.schedule = "cosine"  # cosine, linear, constant or none.
+    config.sparsity.end_fraction = 1.0  # T_end: share of the planned steps.
+    config.sparsity.budget = "joint"  # joint: users and items; or per_table.
+    # Algorithm 1 read literally: an exploration takes the optimiser's place.
+    config.sparsity.exploration_replaces_step = False
+
+    config.pruning = config_dict.ConfigDict()
+    config.pruning.criterion = "magnitude"  # Of dsl_tf/sparsity/pruning.py.
+
+    config.growth = config_dict.ConfigDict()
+    config.growth.criterion = "gradient"  # Of dsl_tf/sparsity/growth.py.
+    # Steps of gradient summed before use: 'auto', or a number ('1': the paper).
+    config.growth.horizon = "auto"
+    config.growth.recorder_rows = 65536  # Most table rows with such a sum.
+
+    config.storage = "masked"  # A module of dsl_tf/storage.
+
+    config.optimizer = config_dict.ConfigDict()
+    config.optimizer.name = "adam"
+
+    config.train = config_dict.ConfigDict()
+    config.train.epochs = 50  # Passes over the training interactions, at most.
+    config.train.batch_size = 2048  # Positives a step.
+    config.train.negatives = 4  # Negatives a positive.
+    config.train.learning_rate = 1e-3
+    config.train.patience = 5  # Epochs without a better validation; 0: never.
+    config.train.checkpoint_minutes = 10.0  # And at every epoch's end.
+    config.train.refit = False  # Train anew on train + validation at the end.
+
+    config.evaluation = config_dict.ConfigDict()
+    # full_ranking, full_ranking(users=n) or leave_one_out_sampled.
+    config.evaluation.protocol = "full_ranking"
+    config.evaluation.cutoffs = (20,)  # K of recall@K; selection on the first.
+
+    config.export = config_dict.ConfigDict()
+    config.export.k = 20  # Items recommended.
+    config.export.users = "all"  # Users in the mobile files: all or none.
+    config.export.formats = ("saved_model", "tflite", "tflite_fp16", "tflite_int8")
+
+    config.budget = config_dict.ConfigDict()
+    config.budget.bytes = 0  # Size that the sparsity is chosen for; 0: off.
+
+    return config

@@ -1,0 +1,51 @@
+"""NeuMF (He et al., WWW 2017), made sparse by DSL (WSDM 2024, Table 1).
+
+Paper row: NeuMF + DSL; its printed metrics are those of one last test batch
+(see README), so they are no target. Metric here: Recall@20 and NDCG@20,
+`full_ranking`. Numbers, minutes and the command of each row: README, "Results".
+
+    python -m dsl_tf.main --config=configs/neumf.py
+    python -m dsl_tf.main --config=configs/neumf.py:ml-1m
+    python -m dsl_tf.main --config=configs/neumf.py --config.data.path=FILE
+"""
+
+from ml_collections import config_dict
+
+from dsl_tf.configs import base
+
+#: What differs from the general values below, by data set; chosen on validation.
+TUNED = {
+    "demo": {
+        "train.epochs": 10,
+        "train.batch_size": 1024,
+        "sparsity.update_interval": 50,
+    },
+    "ml-1m": {"sparsity.update_interval": 500},
+    "ml-100k": {"train.batch_size": 512, "sparsity.update_interval": 200},
+    "citeulike": {"train.batch_size": 1024, "sparsity.update_interval": 100},
+    "foursquare": {"sparsity.update_interval": 200},
+    "gowalla": {"train.batch_size": 4096, "sparsity.update_interval": 500},
+    "yelp2018": {"train.batch_size": 4096, "sparsity.update_interval": 500},
+    "amazon-book": {"train.batch_size": 8192, "sparsity.update_interval": 500},
+}
+
+
+def get_config(data: str = "demo") -> config_dict.ConfigDict:
+    """NeuMF with the values tuned for a data set.
+
+    Args:
+      data: a data set's name; one without tuned values, and the user's own
+        file (`own`), get the general ones.
+    """
+    config = base.get_config()
+    config.data.name = data
+
+    config.model.name = "neumf"
+    config.model.gmf_dim = 64  # Width of the GMF tables.
+    config.model.mlp_dim = 64  # Width of the MLP tables.
+    config.model.mlp_layers = (64, 32, 16)  # Units after the concatenation.
+    config.model.dropout = 0.0  # Share of MLP units dropped, in [0, 1).
+    config.model.loss = "bce"  # bce or bpr.
+
+    config.update_from_flattened_dict(TUNED.get(data.replace("_", "-"), {}))
+    return config

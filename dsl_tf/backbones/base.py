@@ -1,0 +1,116 @@
+"""What every backbone is: a `tfrs.Model` that can also score and be exported."""
+
+import abc
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from dsl_tf.storage.base import SparseWeight
+from dsl_tf.types import InteractionMacs
+
+#: Users times items in one call of `interaction`: small enough for the cache.
+PAIRS_AT_ONCE = 1 << 14
+
+
+class Backbone(tfrs.Model, abc.ABC):
+    """A recommender split into user vectors, item vectors and an interaction.
+
+    `score` is `interaction(user_vectors(query), item_vectors())`. Evaluation,
+    SavedModel and TFLite are built on these three, so that all of them rank
+    by the same numbers. The vectors hold what the tables store (nothing is
+    projected in them), so an export can pack them.
+    """
+
+    num_users: int
+    num_items: int
+
+    @abc.abstractmethod
+    def compute_loss(
+        self, inputs: Mapping[str, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """The loss of a batch.
+
+        Args:
+          inputs: `user` int32 [B], `item` int32 [B], `negatives` int32 [B, n].
+
+        Returns:
+          A float32 scalar, the mean over the batch.
+        """
+
+    @abc.abstractmethod
+    def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Vectors of a query.
+
+        Args:
+          query: `user_id` int32 or int64 [B]; autoencoders also take `history`,
+            ragged item row numbers.
+
+        Returns:
+          float32 [B, du].
+        """
+
+    @abc.abstractmethod
+    def item_vectors(self) -> tf.Tensor:
+        """Vectors of all items, float32 [num_items, di]."""
+
+    @abc.abstractmethod
+    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Scores of each user with each item.
+
+        Uses only operations with a TFLite built-in.
+
+        Args:
+          users: float32 [B, du].
+          items: float32 [n, di].
+
+        Returns:
+          float32 [B, n].
+        """
+
+    def score(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Scores of all items, float32 [B, num_items].
+
+        Users go through the interaction a few at a time: its activations are
+        [users, num_items, hidden], which for a batch would not fit.
+        """
+        users, items = self.user_vectors(query), self.item_vectors()
+        count = tf.shape(users)[0]
+        at_once = max(1, PAIRS_AT_ONCE // self.num_items)
+        blocks = (count + at_once - 1) // at_once
+
+        def block(
+            number: tf.Tensor, scores: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray]:
+            some = users[number * at_once : (number + 1) * at_once]
+            return number + 1, scores.write(number, self.interaction(some, items))
+
+        scores = tf.TensorArray(
+            tf.float32, blocks, infer_shape=False, element_shape=[None, self.num_items]
+        )
+        _, scores = tf.while_loop(
+            lambda number, _: number < blocks,
+            block,
+            (tf.constant(0), scores),
+            parallel_iterations=1,
+        )
+        return tf.ensure_shape(scores.concat(), [None, self.num_items])
+
+    def sparse_weights(self) -> Sequence[SparseWeight]:
+        """Every weight that carries a mask, in the order of the layers."""
+        return [
+            weight
+            for layer in self._flatten_layers()
+            for weight in getattr(layer, "own_sparse_weights", [])
+        ]
+
+    @abc.abstractmethod
+    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+        """Multiply-accumulates of `interaction`, zeros not counted.
+
+        Args:
+          users: float [du], the share of non-zeros in each column of the user
+            vectors; all ones for a dense table.
+          items: float [di], the same of the item vectors.
+        """

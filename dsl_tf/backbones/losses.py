@@ -1,0 +1,43 @@
+"""Losses over one positive and n sampled negatives."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from dsl_tf.errors import UserError
+
+#: Maps logits [B, 1 + n], the positive first, to a scalar.
+PairLoss = Callable[[tf.Tensor], tf.Tensor]
+
+
+def bce(logits: tf.Tensor) -> tf.Tensor:
+    """Binary cross-entropy over all pairs (NCF eq. 7), the mean over pairs."""
+    labels = tf.concat([tf.ones_like(logits[:, :1]), tf.zeros_like(logits[:, 1:])], 1)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_mean(losses)
+
+
+def bpr(logits: tf.Tensor) -> tf.Tensor:
+    """-log σ(positive - negative), the mean over pairs (Rendle et al. 2009)."""
+    return tf.reduce_mean(tf.nn.softplus(logits[:, 1:] - logits[:, :1]))
+
+
+def softmax(logits: tf.Tensor) -> tf.Tensor:
+    """-log softmax of the positive among its negatives, the mean over positives."""
+    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
+
+
+_LOSSES: dict[str, PairLoss] = {"bce": bce, "bpr": bpr, "softmax": softmax}
+
+
+def find(name: str) -> PairLoss:
+    """The loss of a name.
+
+    Raises:
+      UserError: no such loss; the message lists those that exist.
+    """
+    if name not in _LOSSES:
+        raise UserError(
+            f"`model.loss` must be one of {', '.join(_LOSSES)}. Received: {name!r}."
+        )
+    return _LOSSES[name]

@@ -1,0 +1,181 @@
+"""NeuMF: generalised matrix factorisation beside a multi-layer perceptron.
+
+He et al., "Neural Collaborative Filtering", WWW 2017, sec. 3.4.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf import streams
+from dsl_tf.backbones import losses
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.layers.dropout import dropout
+from dsl_tf.layers.tables import TableFactory
+from dsl_tf.types import InteractionMacs
+
+
+class NeuMF(Backbone):
+    """logit = h · [p_u ⊙ q_i ; MLP([p'_u ; q'_i])] + b.
+
+    GMF and MLP have tables of their own. A vector is the concatenation of the
+    two rows: users and items are [n, gmf_dim + mlp_dim].
+
+    The first MLP layer is linear in [p'_u ; q'_i] before its activation, so it
+    is computed for users and items apart and added: a user's part serves all
+    its items.
+
+    Args:
+      num_users: rows of the user vocabulary.
+      num_items: rows of the item vocabulary.
+      tables: makes the tables.
+      gmf_dim: width of the GMF tables.
+      mlp_dim: width of the MLP tables.
+      mlp_layers: units of the MLP's layers, each with ReLU.
+      rate: dropout on the input of each MLP layer but the first, in [0, 1).
+      loss: `"bce"` (the paper's), `"bpr"` or `"softmax"`.
+      regularization: weight of the mean squared norm of the rows in a batch.
+      seed: seeds initial weights and dropout.
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        tables: TableFactory,
+        gmf_dim: int,
+        mlp_dim: int,
+        mlp_layers: Sequence[int],
+        rate: float = 0.0,
+        loss: str = "bce",
+        regularization: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(name="neumf")
+        self.num_users, self.num_items = num_users, num_items
+        self._dims = (gmf_dim, mlp_dim)
+        self._rate, self._seed = rate, seed
+        self._loss = losses.find(loss)
+        self._regularization = regularization
+
+        def normal(stream: str) -> keras.initializers.Initializer:
+            return keras.initializers.RandomNormal(
+                stddev=0.01, seed=streams.key(seed, f"initial/{stream}")
+            )
+
+        def scaled(name: str, stream: str) -> keras.initializers.Initializer:
+            key = streams.key(seed, f"initial/{stream}")
+            return keras.initializers.get(
+                {"class_name": name, "config": {"seed": key}}
+            )
+
+        self.gmf = tables.user_item(gmf_dim, "gmf", normal("gmf"))
+        self.mlp = tables.user_item(mlp_dim, "mlp", normal("mlp"))
+        widths = [2 * mlp_dim, *mlp_layers]
+        self.kernels = [
+            self.add_weight(
+                name=f"mlp_kernel_{i}",
+                shape=widths[i : i + 2],
+                initializer=scaled("GlorotUniform", f"mlp_kernel_{i}"),
+            )
+            for i in range(len(mlp_layers))
+        ]
+        self.biases = [
+            self.add_weight(name=f"mlp_bias_{i}", shape=[units], initializer="zeros")
+            for i, units in enumerate(mlp_layers)
+        ]
+        self.head = self.add_weight(
+            name="head",
+            shape=[gmf_dim + widths[-1]],
+            initializer=scaled("LecunUniform", "head"),
+        )
+        self.head_bias = self.add_weight(name="head_bias", shape=[], initializer="zeros")
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Logits of a batch's positives and negatives, [B, 1 + n]."""
+        return self._logits(inputs, training=False)[0]
+
+    def compute_loss(
+        self, inputs: Mapping[str, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """The loss of a batch; see `Backbone.compute_loss`."""
+        logits, squares = self._logits(inputs, training)
+        return self._loss(logits) + self._regularization * squares
+
+    def _logits(
+        self, inputs: Mapping[str, tf.Tensor], training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        items = tf.concat([inputs["item"][:, None], inputs["negatives"]], axis=1)
+        users = self.user_vectors({"user_id": inputs["user"]})
+        rows = tf.concat([self.gmf.items(items), self.mlp.items(items)], axis=-1)
+        squares = tf.reduce_mean(tf.reduce_sum(tf.square(users), -1)) + tf.reduce_mean(
+            tf.reduce_sum(tf.square(rows), [1, 2])
+        )
+        gmf_dim = self._dims[0]
+        logits = tf.einsum(
+            "bd,bnd->bn", users[:, :gmf_dim] * self.head[:gmf_dim], rows[..., :gmf_dim]
+        )
+        user_part, item_part = self._first_layer(users, rows)
+        hidden = tf.nn.relu(user_part[:, None] + item_part)
+        return logits + self._tower(hidden, training), squares
+
+    def _first_layer(
+        self, users: tf.Tensor, items: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        gmf_dim, mlp_dim = self._dims
+        kernel = self.kernels[0]
+        user_part = tf.matmul(users[:, gmf_dim:], kernel[:mlp_dim]) + self.biases[0]
+        flat = tf.reshape(items[..., gmf_dim:], [-1, mlp_dim])
+        item_part = tf.matmul(flat, kernel[mlp_dim:])
+        shape = tf.concat([tf.shape(items)[:-1], [kernel.shape[1]]], axis=0)
+        return user_part, tf.reshape(item_part, shape)
+
+    def _tower(self, hidden: tf.Tensor, training: bool) -> tf.Tensor:
+        """The MLP's other layers and its share of the head, [B, n]."""
+        shape = tf.shape(hidden)[:2]
+        hidden = tf.reshape(hidden, [-1, self.kernels[0].shape[1]])
+        for i in range(1, len(self.kernels)):
+            if training:
+                step = self.optimizer.iterations
+                hidden = dropout(hidden, self._rate, self._seed, f"mlp_{i}", step)
+            hidden = tf.nn.relu(tf.matmul(hidden, self.kernels[i]) + self.biases[i])
+        share = tf.linalg.matvec(hidden, self.head[self._dims[0] :]) + self.head_bias
+        return tf.reshape(share, shape)
+
+    def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """[p_u ; p'_u], [B, gmf_dim + mlp_dim]."""
+        rows = query["user_id"]
+        return tf.concat([self.gmf.users(rows), self.mlp.users(rows)], axis=-1)
+
+    def item_vectors(self) -> tf.Tensor:
+        """[q_i ; q'_i] of all items, [num_items, gmf_dim + mlp_dim]."""
+        rows = tf.range(self.num_items)
+        return tf.concat([self.gmf.items(rows), self.mlp.items(rows)], axis=-1)
+
+    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Logits of each user with each item, [B, n]."""
+        gmf_dim = self._dims[0]
+        gmf = tf.matmul(
+            users[:, :gmf_dim] * self.head[:gmf_dim], items[:, :gmf_dim], transpose_b=True
+        )
+        user_part, item_part = self._first_layer(users, items)
+        return gmf + self._tower(tf.nn.relu(user_part[:, None] + item_part), False)
+
+    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+        """Multiply-accumulates of `interaction`.
+
+        With h_1 … h_L the MLP's units: a user takes the scaling by the head
+        and its half of the first layer, Σ users[gmf:] · h_1; an item its half;
+        a pair the GMF product, Σ users[:gmf] · items[:gmf], the layers
+        Σ h_l · h_{l+1} and the head's h_L.
+        """
+        gmf_dim = self._dims[0]
+        units = [int(kernel.shape[1]) for kernel in self.kernels]
+        tower = sum(a * b for a, b in zip(units, units[1:], strict=False)) + units[-1]
+        return InteractionMacs(
+            per_user=float(users[:gmf_dim].sum() + users[gmf_dim:].sum() * units[0]),
+            per_item=float(items[gmf_dim:].sum() * units[0]),
+            per_pair=float((users[:gmf_dim] * items[:gmf_dim]).sum()) + tower,
+        )

@@ -1,0 +1,92 @@
+"""Compare finished runs: `python -m dsl_tf.compare RUN RUN ... [--csv=FILE]`.
+
+Differences are against the first run, paired over the users of the test set.
+Runs that were not asked the same question are refused.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import rich.console
+from absl import flags
+from rich.text import Text
+
+from dsl_tf.errors import UserError
+from dsl_tf.reports import html, tables
+from dsl_tf.reports.comparison import compare, sections
+from dsl_tf.reports.runs import read_run
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+      argv: the program's name, then run folders and flags.
+
+    Returns:
+      The exit code: 0, or 2 where the user made a mistake (one line on stderr).
+    """
+    try:
+        _compare(argv, rich.console.Console())
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _compare(argv: Sequence[str], console: rich.console.Console) -> None:
+    values = _define()
+    try:
+        folders = values(list(argv))[1:]
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if values.help:
+        console.print(Text(f"{__doc__}\n{values.get_help()}"), soft_wrap=True)
+        return
+
+    runs = [read_run(folder) for folder in folders]
+    frame = compare(runs, values.metric)
+    shown = sections(frame, runs)
+    for section in shown:
+        console.print(Text(section.title), style="bold", soft_wrap=True)
+        console.print()
+        tables.show(console, section.header, section.rows)
+    if values.csv:
+        _write(values.csv, frame.to_csv(index=False))
+    if values.html:
+        title = f"{len(runs)} runs on {runs[0].data['name']}"
+        _write(
+            values.html, html.render("compare.html.j2", title=title, sections=shown)
+        )
+
+
+def _define() -> flags.FlagValues:
+    """The flags, apart from absl's global ones."""
+    values = flags.FlagValues()
+    values.set_gnu_getopt()
+    where = {"flag_values": values}
+    flags.DEFINE_list(
+        "metric",
+        None,
+        "Metrics to compare, such as recall@20,ndcg@20. "
+        "Recall and NDCG (hit rate where one item is left out) if not given.",
+        **where,
+    )
+    flags.DEFINE_string("csv", None, "Write all numbers to this file.", **where)
+    flags.DEFINE_string("html", None, "Write the tables as a page.", **where)
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", **where)
+    return values
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        pathlib.Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"An output file must be writable. Received: {file!r} ({error.strerror})."
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,193 @@
+"""Config files: found, run, and overridden key by key."""
+
+import contextlib
+import difflib
+import importlib
+import inspect
+import re
+import runpy
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_dict, config_flags
+
+import dsl_tf
+from dsl_tf.errors import UserError
+
+
+def find(name: str) -> Path:
+    """The config file `name`: as a path, else the one that the package brings.
+
+    Raises:
+      UserError: neither exists; the message lists those of the package.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = _packaged_folder()
+    if path.parent in (Path("configs"), Path(".")) and (folder / path.name).is_file():
+        return folder / path.name
+    known = sorted(
+        f"configs/{each.name}"
+        for each in folder.glob("*.py")
+        if each.stem not in ("__init__", "base")
+    )
+    raise UserError(
+        f"The config file must exist, or be one of {', '.join(known)}. "
+        f"Received: {name}"
+    )
+
+
+def load(path: Path, data: str | None = None) -> config_dict.ConfigDict:
+    """Runs a config file and calls its `get_config`.
+
+    Args:
+      path: the file.
+      data: the argument for `get_config`; None for its default.
+
+    Raises:
+      UserError: the file cannot be read, fails, or has no such `get_config`.
+    """
+    get_config = _get_config(path)
+    if data is not None and not inspect.signature(get_config).parameters:
+        raise UserError(f"get_config() of {path} takes no :DATA. Received: {data}")
+    with _reported(path):
+        config = get_config() if data is None else get_config(data)
+    if not isinstance(config, config_dict.ConfigDict):
+        raise UserError(
+            f"get_config() of {path} must return an ml_collections ConfigDict. "
+            f"Received: {type(config).__name__}"
+        )
+    return config
+
+
+def takes_data(path: Path) -> bool:
+    """Whether `get_config` of the file takes the name of a data set."""
+    return bool(inspect.signature(_get_config(path)).parameters)
+
+
+def _get_config(path: Path) -> Callable[..., Any]:
+    _packaged_folder()  # A config file may import `dsl_tf.configs`.
+    with _reported(path):
+        get_config = runpy.run_path(str(path)).get("get_config")
+    if not callable(get_config):
+        raise UserError(f"{path} must define get_config().")
+    return get_config
+
+
+@contextlib.contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turns whatever a config file raises into one line with its place."""
+    try:
+        yield
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from None
+
+
+def override(
+    config: config_dict.ConfigDict, arguments: Sequence[str]
+) -> dict[str, Any]:
+    """Sets keys of `config`, in place, and locks it.
+
+    Args:
+      config: the config.
+      arguments: `--config.key=value`, or `--config.key` and `value`.
+
+    Returns:
+      The keys set, such as `{"train.epochs": 3}`.
+
+    Raises:
+      UserError: an unknown key, or a value of the wrong type.
+    """
+    config.lock()
+    defaults = flatten(config)
+    for argument in arguments:
+        if match := re.match(r"--?(?:no)?config\.([^=]*)", argument):
+            _check_key(match[1], defaults)
+    argv = ["", *arguments]
+    values = flags.FlagValues()
+    try:
+        config_flags.DEFINE_config_dict(
+            "config", config, flag_values=values, sys_argv=argv
+        )
+        values(argv)
+        changed = dict(values["config"].override_values)
+        for key, value in changed.items():
+            if isinstance(value, tuple):
+                changed[key] = _like(defaults[key], key, value)
+    except flags.IllegalFlagValueError as error:
+        # absl: "flag --config.key=value: what the parser said".
+        key, value = re.match(r"flag --config\.(.*?)=(.*?): ", str(error)).groups()
+        raise _wrong_type(key, defaults[key], value) from None
+    except flags.Error as error:
+        raise UserError(f"{error}.") from None
+    config.update_from_flattened_dict(changed)
+    return changed
+
+
+def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """The values by their dotted keys, such as `{"train.epochs": 50}`."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, config_dict.ConfigDict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _packaged_folder() -> Path:
+    """The folder `dsl_tf.configs`; makes sure that it can be imported."""
+    try:
+        configs = importlib.import_module("dsl_tf.configs")
+    except ModuleNotFoundError:  # A checkout that is not installed.
+        dsl_tf.__path__.append(str(Path(dsl_tf.__file__).parents[1]))
+        configs = importlib.import_module("dsl_tf.configs")
+    return Path(configs.__path__[0])
+
+
+def _check_key(key: str, known: Mapping[str, Any]) -> None:
+    if key in known:
+        return
+    section = [each for each in known if each.startswith(f"{key}.")]
+    if section:
+        raise UserError(
+            f"`config.{key}` is a section: set its keys one by one, such as "
+            f"--config.{section[0]}={known[section[0]]}."
+        )
+    # A key's last word may be right and its section wrong, so both count.
+    close = difflib.get_close_matches(key, known, n=3) or [
+        each for each in known if each.split(".")[-1] == key.split(".")[-1]
+    ]
+    siblings = [
+        each for each in known if each.rpartition(".")[0] == key.rpartition(".")[0]
+    ]
+    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(siblings)}."
+    raise UserError(f"The config has no key `{key}`. {hint}")
+
+
+def _like(default: tuple[Any, ...], key: str, value: tuple[Any, ...]) -> tuple:
+    """A tuple with elements of the type of `default`; texts split at commas."""
+    kind = type(default[0])
+    if kind is str:
+        return tuple(word for each in value for word in str(each).split(",") if word)
+    if kind is float:
+        value = tuple(float(each) if type(each) is int else each for each in value)
+    if not value or any(type(each) is not kind for each in value):
+        raise _wrong_type(key, default, ",".join(map(str, value)))
+    return value
+
+
+def _wrong_type(key: str, default: Any, value: str) -> UserError:
+    rule = {bool: "true or false", int: "an integer", float: "a number"}.get(
+        type(default), f"like {default!r}"
+    )
+    return UserError(f"`config.{key}` must be {rule}. Received: {value}")

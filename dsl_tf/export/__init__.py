@@ -1,0 +1,1 @@
+"""SavedModel and `.tflite` files from a trained backbone."""

@@ -1,0 +1,112 @@
+"""Everything an export needs from a trained backbone and its split."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.evaluation.ranking import tie_order
+from dsl_tf.export.tables import nbytes
+from dsl_tf.types import Interactions, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenModel:
+    """A trained recommender as plain arrays and one function.
+
+    A *position* is the place of an item in `order`. Everything that concerns
+    items is stored by position, so that `top_k`, which prefers the lower index
+    among equal scores, realises the fixed tie-break of the evaluation.
+
+    Attributes:
+      users: float32 [num_users, du], user vectors.
+      items: float32 [num_items, di], item vectors by position.
+      order: int32 [num_items], position to item id.
+      popularity: int64 [num_items], training interactions by position.
+      history_offsets: int [num_users + 1]; the history of user u is
+        `history[history_offsets[u]:history_offsets[u + 1]]`.
+      history: int32 [n], positions of training and validation items.
+      interaction: `(users [B, du], items [n, di]) -> scores [B, n]`.
+      network: the variables that `interaction` reads. They are the backbone's
+        own, not copies: export before training goes on.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    order: np.ndarray
+    popularity: np.ndarray
+    history_offsets: np.ndarray
+    history: np.ndarray
+    interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    network: tuple[tf.Variable, ...]
+
+    @property
+    def num_users(self) -> int:
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def network_bytes(self) -> int:
+        """Bytes of the interaction's weights; masks are not counted."""
+        return sum(nbytes(v) for v in self.network if v.dtype.is_floating)
+
+
+def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
+    """Read a backbone's tables and a split's histories for export.
+
+    Args:
+      backbone: a trained backbone over the split's vocabulary.
+      split: its training and validation items become the histories.
+      seed: the seed of the evaluation's tie-break.
+
+    Raises:
+      ValueError: backbone and split differ in the number of users or items.
+    """
+    sizes = (backbone.num_users, backbone.num_items)
+    if sizes != (split.num_users, split.num_items):
+        raise ValueError(
+            "`backbone` and `split` must have as many users and items. Received: "
+            f"{sizes} and {(split.num_users, split.num_items)}."
+        )
+    order = np.asarray(tie_order(split.num_items, seed), np.int32)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order), dtype=np.int32)
+    seen = Interactions(
+        np.concatenate([split.train.users, split.validation.users]),
+        position[np.concatenate([split.train.items, split.validation.items])],
+    ).csr(*sizes)
+    user_ids = tf.range(split.num_users, dtype=tf.int64)
+    users = backbone.user_vectors({"user_id": user_ids})
+    items = backbone.item_vectors()
+    return FrozenModel(
+        users=users.numpy(),
+        items=items.numpy()[order],
+        order=order,
+        popularity=split.popularity()[order],
+        history_offsets=seen.indptr,
+        history=seen.indices.astype(np.int32),
+        interaction=backbone.interaction,
+        network=_variables_of(backbone.interaction, users.shape[1], items.shape[1]),
+    )
+
+
+def _variables_of(
+    interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    user_width: int,
+    item_width: int,
+) -> tuple[tf.Variable, ...]:
+    """The variables that a function reads, found by tracing it.
+
+    A SavedModel must track each variable that its functions capture, and
+    tracking the backbone would save the training tables and the optimiser too.
+    """
+    trace = tf.function(interaction).get_concrete_function(
+        tf.TensorSpec([None, user_width], tf.float32),
+        tf.TensorSpec([None, item_width], tf.float32),
+    )
+    return tuple(trace.variables)

@@ -1,0 +1,77 @@
+"""`.tflite` files: convert with TensorFlow, run with LiteRT."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from dsl_tf.export.console import quiet_tensorflow
+from dsl_tf.export.device import DeviceModule
+from dsl_tf.export.files import replacing
+from dsl_tf.export.saved_model import write_signatures
+from dsl_tf.export.tables import Float16Table, Float32Table, Int8Table, Table
+
+#: File name to how its tables are stored. The interaction's weights, some
+#: kilobytes, stay float32 in all of them: the converter's narrow weights are
+#: widened at load, which would save little on disk and nothing in memory.
+FILES: dict[str, Callable[[np.ndarray], Table]] = {
+    "model.tflite": Float32Table,
+    "model_fp16.tflite": Float16Table,
+    "model_int8.tflite": Int8Table,
+}
+
+
+def convert(module: DeviceModule, path: Path) -> Path:
+    """Write a `.tflite` file with the module's signatures.
+
+    Args:
+      module: what the file holds.
+      path: the file; it appears when it is complete.
+
+    Raises:
+      Exception: the converter's, if the interaction needs an operation that is
+        not built into TFLite. What it wrote to the terminal is printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        write_signatures(module, module.signatures(), Path(folder))
+        with quiet_tensorflow():
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                folder, signature_keys=list(module.signatures())
+            )
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            content = converter.convert()
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+    return path
+
+
+def run(path: Path, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Call a signature of a `.tflite` file once.
+
+    Args:
+      path: the file, which is mapped, not copied.
+      signature: such as `"recommend"`.
+      **inputs: arrays with the shapes and dtypes of the signature.
+
+    Returns:
+      Output name to array.
+
+    Raises:
+      ValueError: no such signature or input.
+    """
+    # Here and not above: its libraries cost memory that training has no use for.
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=os.fspath(path),
+        # The default delegate repacks weights and is slower on loops.
+        experimental_op_resolver_type=(
+            OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        ),
+    )
+    interpreter.allocate_tensors()
+    outputs = interpreter.get_signature_runner(signature)(**inputs)
+    return {name: np.array(value) for name, value in outputs.items()}

@@ -1,0 +1,105 @@
+"""What the sparse layers share: the mask's settings and their serialisation."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf import storage, streams
+from dsl_tf.errors import UserError
+from dsl_tf.sparsity import initialization
+from dsl_tf.storage.base import SparseWeight
+from dsl_tf.storage.recorder import GradientRecorder
+
+
+class SparseLayer(keras.layers.Layer):
+    """A Keras layer whose matrices are sparse from the first step.
+
+    Args:
+      sparsity: s, the share of each matrix pruned, in [0, 1).
+      storage: `"masked"`.
+      seed: seeds the first mask, together with the layer's name.
+      popularity: real [rows], how often each row is used. Only read where the
+        budget is below one weight a row: popular rows get theirs first.
+      **kwargs: as for `keras.layers.Layer`.
+
+    Raises:
+      UserError: `sparsity` outside [0, 1), or an unknown storage.
+    """
+
+    def __init__(
+        self,
+        *,
+        sparsity: float,
+        storage: str = "masked",
+        seed: int = 0,
+        popularity: np.ndarray | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 0.0 <= sparsity < 1.0:
+            raise UserError(
+                f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}."
+            )
+        self.sparsity = sparsity
+        self.storage = storage
+        self.seed = seed
+        self.popularity = popularity
+        self.own_sparse_weights: list[SparseWeight] = []
+        self._recorder_rows: int | None = None
+        self._watched = False
+
+    def add_sparse_weight(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        initializer: keras.initializers.Initializer,
+        regularizer: keras.regularizers.Regularizer | None = None,
+    ) -> SparseWeight:
+        """Create a sparse matrix [rows, width] owned by this layer."""
+        nnz = initialization.budget(shape, self.sparsity)
+        generator = streams.generator(self.seed, f"mask/{self.name}/{name}")
+
+        def positions(shape: tuple[int, int]) -> np.ndarray:
+            return initialization.random_mask(shape, nnz, generator, self.popularity)
+
+        weight = storage.find(self.storage)(
+            self, name, shape, positions, nnz, initializer, regularizer
+        )
+        self.own_sparse_weights.append(weight)
+        if self._recorder_rows is not None:
+            self.record_gradients(self._recorder_rows)
+        return weight
+
+    def record_gradients(self, rows: int) -> None:
+        """Give each sparse matrix a recorder, now and when it is built.
+
+        Args:
+          rows: the most rows a recorder holds.
+        """
+        self._recorder_rows = rows
+        for weight in self.own_sparse_weights:
+            if weight.recorder is None:
+                with tf.init_scope():  # it may be built while `fit` traces
+                    weight.recorder = GradientRecorder(*weight.shape, capacity=rows)
+            weight.watched = self._watched
+
+    def watch(self, watched: bool) -> None:
+        """Whether a forward pass traced now passes gradients to the recorders.
+
+        On during a training step only: a model saved between steps must not
+        refer to recorders, which are no part of it.
+        """
+        self._watched = watched
+        for weight in self.own_sparse_weights:
+            weight.watched = watched
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything that makes the layer again; the mask itself is a weight."""
+        return {
+            **super().get_config(),
+            "sparsity": self.sparsity,
+            "storage": self.storage,
+            "seed": self.seed,
+        }

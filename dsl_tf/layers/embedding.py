@@ -1,0 +1,91 @@
+"""Embedding tables that are sparse from the first step."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf.layers.base import SparseLayer
+from dsl_tf.storage.base import SparseWeight
+
+
+@keras.utils.register_keras_serializable("dsl_tf")
+class SparseEmbedding(SparseLayer):
+    """`keras.layers.Embedding` with a fixed budget of non-zero weights.
+
+    Put it where a Keras `Embedding` stands and add
+    `dsl_tf.callbacks.DynamicSparseTraining` to `fit`: the budget then moves to
+    the rows that need it (DSL sec. 3.1).
+
+    Args:
+      input_dim: number of rows.
+      output_dim: width d of a row.
+      sparsity: s, the share of the table pruned, in [0, 1).
+      embeddings_initializer: Keras initialiser of the active weights.
+      embeddings_regularizer: Keras regulariser; it acts on active weights only.
+      mask_zero: whether row 0 marks padding, as in Keras.
+      **kwargs: `storage`, `seed`, `popularity` as in `SparseLayer`, and those
+        of `keras.layers.Layer`.
+
+    Call:
+      int [...] row numbers -> float [..., output_dim].
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        sparsity: float,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("autocast", False)
+        super().__init__(sparsity=sparsity, **kwargs)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the table."""
+        self.embeddings: SparseWeight = self.add_sparse_weight(
+            "embeddings",
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            self.embeddings_regularizer,
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Look up rows."""
+        inputs = tf.convert_to_tensor(inputs)
+        if inputs.dtype not in (tf.int32, tf.int64):
+            inputs = tf.cast(inputs, tf.int32)
+        return self.embeddings.lookup(inputs)
+
+    def compute_mask(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor | None:
+        """The padding mask, where `mask_zero` is set."""
+        return tf.not_equal(inputs, 0) if self.mask_zero else None
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        """[..., output_dim]."""
+        return tf.TensorShape(input_shape).concatenate(self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything that makes the layer again."""
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
+            "mask_zero": self.mask_zero,
+        }

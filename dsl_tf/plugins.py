@@ -1,0 +1,49 @@
+"""Find a plug-in (backbone, method, data set, …) by the name of its module.
+
+Adding a plug-in is adding a file: no registry is edited. A user's name may be
+written with hyphens (`ml-1m`); the module has underscores (`ml_1m`).
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from dsl_tf.errors import UserError
+
+#: Modules of a plug-in package that are not plug-ins themselves.
+NOT_PLUGINS = ("base",)
+
+
+def names(package: str) -> list[str]:
+    """The names of the plug-ins in a package, sorted, with hyphens.
+
+    Args:
+      package: full dotted name, such as `"dsl_tf.methods"`.
+    """
+    path = importlib.import_module(package).__path__
+    modules = (module.name for module in pkgutil.iter_modules(path))
+    return sorted(
+        name.replace("_", "-")
+        for name in modules
+        if name not in NOT_PLUGINS and not name.startswith("_")
+    )
+
+
+def find(package: str, name: str, kind: str) -> ModuleType:
+    """Import the plug-in `name` of `package`.
+
+    Args:
+      package: full dotted name of the package.
+      name: the plug-in's name, with hyphens or underscores.
+      kind: what to call it in an error, such as `"method"`.
+
+    Raises:
+      UserError: no such plug-in; the message lists those that exist.
+    """
+    known = names(package)
+    wanted = name.replace("_", "-")
+    if wanted not in known:
+        raise UserError(
+            f"The {kind} must be one of {', '.join(known)}. Received: {name!r}."
+        )
+    return importlib.import_module(f"{package}.{wanted.replace('-', '_')}")

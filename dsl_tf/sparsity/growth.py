@@ -1,0 +1,23 @@
+"""Growth criteria: a score for each inactive weight; the highest enter.
+
+A score of zero or less means: not a candidate.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+#: Maps recorded gradients, float32 [rows, width], and a generator to scores,
+#: float32 [rows, width].
+GrowCriterion = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def gradient(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The absolute gradient (DSL sec. 3.1.3, "growth principle")."""
+    del generator  # it is deterministic
+    return np.abs(gradients)
+
+
+def random(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Uniform in (0, 1], whatever the gradient, as SET grows."""
+    return np.float32(1.0) - generator.random(gradients.shape, dtype=np.float32)

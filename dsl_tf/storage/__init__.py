@@ -1,0 +1,20 @@
+"""Where the numbers of a sparse weight live: the only place that knows how."""
+
+from dsl_tf.errors import UserError
+from dsl_tf.storage.base import SparseWeight
+from dsl_tf.storage.masked import MaskedWeight
+
+_STORAGES: dict[str, type[SparseWeight]] = {"masked": MaskedWeight}
+
+
+def find(name: str) -> type[SparseWeight]:
+    """The storage class of a name.
+
+    Raises:
+      UserError: no such storage; the message lists those that exist.
+    """
+    if name not in _STORAGES:
+        raise UserError(
+            f"`storage` must be one of {', '.join(_STORAGES)}. Received: {name!r}."
+        )
+    return _STORAGES[name]

@@ -1,0 +1,108 @@
+"""Dense values and a bool mask: the storage that is easiest to reason about.
+
+It saves no memory. It is the oracle for the packed storage, and serves where
+the number of non-zeros changes while training.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf.storage.base import Positions, SparseWeight, row_blocks
+from dsl_tf.storage.slots import Slot
+from dsl_tf.types import Exchange
+
+
+class MaskedWeight(SparseWeight):
+    """Values float [rows, width], zero off the mask, and mask bool [rows, width].
+
+    Args:
+      layer: the Keras layer that owns the variables.
+      name: the weight's name; the mask is called `<name>_mask`.
+      shape: (rows, width).
+      positions: draws the active positions.
+      nnz: how many positions `positions` draws.
+      initializer: Keras initialiser of the values.
+      regularizer: Keras regulariser of the values, or None.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        name: str,
+        shape: tuple[int, int],
+        positions: Positions,
+        nnz: int,
+        initializer: keras.initializers.Initializer,
+        regularizer: keras.regularizers.Regularizer | None = None,
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.nnz = nnz
+
+        def initial_mask(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
+            active = np.zeros(shape, bool)
+            active.reshape(-1)[positions((int(shape[0]), int(shape[1])))] = True
+            return tf.constant(active, dtype)
+
+        def initial_values(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
+            rows, width = int(shape[0]), int(shape[1])
+            blocks = [block for _, block in row_blocks((rows, width), initializer)]
+            values = tf.concat(blocks, axis=0)
+            return tf.cast(tf.where(self._mask, values, tf.zeros_like(values)), dtype)
+
+        self._mask = layer.add_weight(
+            name=f"{name}_mask",
+            shape=shape,
+            dtype=tf.bool,
+            initializer=initial_mask,
+            trainable=False,
+        )
+        self._values = layer.add_weight(
+            name=name, shape=shape, initializer=initial_values, regularizer=regularizer
+        )
+
+    @property
+    def values(self) -> tf.Variable:
+        return self._values
+
+    def positions(self) -> np.ndarray:
+        return np.flatnonzero(self._mask.numpy())
+
+    def active_values(self) -> np.ndarray:
+        return self._values.numpy().reshape(-1)[self.positions()]
+
+    def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
+        return self._mask.numpy() if rows is None else tf.gather(self._mask, rows).numpy()
+
+    def adopt(self, exchange: Exchange, slots: Sequence[Slot]) -> None:
+        moved = np.concatenate([exchange.pruned, exchange.grown])
+        index = np.stack(np.unravel_index(moved, self.shape), axis=1)
+        active = np.repeat([False, True], [len(exchange.pruned), len(exchange.grown)])
+        self._mask.scatter_nd_update(index, active)
+        # Off the mask a slot holds its initial value, so that growing a
+        # position needs no look at its past.
+        for variable, initial in [Slot(self._values, 0.0), *slots]:
+            fill = tf.fill([len(moved)], tf.cast(initial, variable.dtype))
+            variable.scatter_nd_update(index, fill)
+
+    def _rows(self, rows: tf.Tensor) -> tf.Tensor:
+        return _masked(tf.gather(self._values, rows), tf.gather(self._mask, rows))
+
+
+def _masked(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Identity whose gradient is zero off the mask.
+
+    The values are zero there already, so only the way back needs the mask.
+    """
+
+    @tf.custom_gradient
+    def identity(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
+        def backward(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream * tf.cast(mask, upstream.dtype)
+
+        return tf.identity(inputs), backward
+
+    return identity(values)

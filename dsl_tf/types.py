@@ -1,0 +1,190 @@
+"""The frozen records that the parts of the package hand to each other.
+
+Ids inside the package are always row numbers: 0-based, without gaps, one row
+of an embedding table each. Raw ids (what the user's file says) are strings and
+live only in `user_ids` and `item_ids`, whose position is the row number.
+"""
+
+import dataclasses
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+
+@dataclasses.dataclass(frozen=True)
+class Interactions:
+    """Observed (user, item) pairs, as row numbers.
+
+    Attributes:
+      users: int32 [n].
+      items: int32 [n].
+      ratings: float32 [n], or None where the source has none.
+      times: int64 [n], seconds, or None where the source has none.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray | None = None
+    times: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.users.shape != self.items.shape or self.users.ndim != 1:
+            raise ValueError(
+                "`users` and `items` must be vectors of one length. Received: "
+                f"shapes {self.users.shape} and {self.items.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, index: np.ndarray) -> "Interactions":
+        """The interactions at `index` (positions, or a bool mask)."""
+        return Interactions(
+            self.users[index],
+            self.items[index],
+            None if self.ratings is None else self.ratings[index],
+            None if self.times is None else self.times[index],
+        )
+
+    def csr(self, num_users: int, num_items: int) -> scipy.sparse.csr_matrix:
+        """A binary float32 [num_users, num_items] matrix, columns sorted."""
+        ones = np.ones(len(self), np.float32)
+        matrix = scipy.sparse.csr_matrix(
+            (ones, (self.users, self.items)), shape=(num_users, num_items)
+        )
+        matrix.sum_duplicates()
+        matrix.data[:] = 1.0
+        return matrix
+
+
+def empty_interactions() -> Interactions:
+    """Interactions of nobody with nothing."""
+    return Interactions(np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What a source holds, before it is split.
+
+    Attributes:
+      name: the data set's name, as in tables.
+      user_ids: str objects [num_users], raw ids; position = row number.
+      item_ids: str objects [num_items], raw ids; position = row number.
+      train: all interactions where the source brings no split.
+      test: None where the source brings no split.
+      validation: None where the source brings none.
+      candidates: int32 [num_users, n] fixed negatives of each user for
+        `leave_one_out_sampled`, or None where the source brings none.
+      split_label: how tables name the split that came with the source.
+      warnings: one line for each kind of untidiness found, with its count.
+    """
+
+    name: str
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    train: Interactions
+    test: Interactions | None = None
+    validation: Interactions | None = None
+    candidates: np.ndarray | None = None
+    split_label: str = "given"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Training, validation and test interactions over one vocabulary.
+
+    The three are disjoint, free of duplicates, and sorted by user, then item.
+    """
+
+    name: str
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+    candidates: np.ndarray | None = None
+    label: str = "given"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) over vocabulary sizes and the pairs of the three parts."""
+        digest = hashlib.sha256(f"{self.num_users} {self.num_items}".encode())
+        for part in (self.train, self.validation, self.test):
+            digest.update(b"|")
+            digest.update(np.ascontiguousarray(part.users, "<i4").tobytes())
+            digest.update(np.ascontiguousarray(part.items, "<i4").tobytes())
+        return digest.hexdigest()
+
+    def popularity(self) -> np.ndarray:
+        """int64 [num_items]: training interactions of each item."""
+        return np.bincount(self.train.items, minlength=self.num_items)
+
+    def activity(self) -> np.ndarray:
+        """int64 [num_users]: training interactions of each user."""
+        return np.bincount(self.train.users, minlength=self.num_users)
+
+
+class Exchange(NamedTuple):
+    """What one exploration step moves in one weight (DSL sec. 3.1.3).
+
+    Positions are row-major (row * width + column), int64, ascending. The
+    three sets are disjoint and `len(pruned) == len(grown)`.
+
+    Attributes:
+      kept: active before and after, with value and optimiser moments.
+      pruned: active before, inactive after.
+      grown: inactive before, active after; start at zero.
+      asked: the number of weights that the update ratio asked to exchange.
+      offered: inactive positions that had a growth score above zero.
+    """
+
+    kept: np.ndarray
+    pruned: np.ndarray
+    grown: np.ndarray
+    asked: int
+    offered: int
+
+
+class InteractionMacs(NamedTuple):
+    """Multiply-accumulates of scoring, on average over users and items.
+
+    Scoring one user with n items takes `per_user + n * (per_item + per_pair)`;
+    what depends on the item alone can be kept between users.
+    """
+
+    per_user: float
+    per_item: float
+    per_pair: float
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingResult:
+    """The metrics of one ranking evaluation, user by user.
+
+    Attributes:
+      protocol: the protocol's name; a metric is never printed without it.
+      users: int32 [n], the row numbers of the users evaluated.
+      per_user: metric name, such as `"recall@20"`, to float64 [n].
+      mean: metric name to the mean over users; holds also what exists only
+        over all users (`"coverage@20"`, `"tied_users@20"`).
+      ci95: metric name to the (low, high) of a 95 % bootstrap interval.
+      left_out: users with held-out items but without training items.
+    """
+
+    protocol: str
+    users: np.ndarray
+    per_user: dict[str, np.ndarray]
+    mean: dict[str, float]
+    ci95: dict[str, tuple[float, float]]
+    left_out: int = 0

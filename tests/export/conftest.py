@@ -1,0 +1,172 @@
+"""Two tiny backbones, a split, and the ranking they should give."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.evaluation.ranking import tie_order
+from dsl_tf.types import Interactions, Split, empty_interactions
+
+
+class TinyBackbone(Backbone):
+    """Given tables; vectors are their rows."""
+
+    def __init__(self, users: np.ndarray, items: np.ndarray):
+        super().__init__()
+        self.num_users, self.num_items = len(users), len(items)
+        self.user_table = tf.Variable(users, dtype=tf.float32)
+        self.item_table = tf.Variable(items, dtype=tf.float32)
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False):
+        raise NotImplementedError
+
+    def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.gather(self.user_table, query["user_id"])
+
+    def item_vectors(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.item_table)
+
+    def interaction_macs(self) -> int:
+        raise NotImplementedError
+
+
+class DotProduct(TinyBackbone):
+    """The score is the inner product."""
+
+    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(users, items, transpose_b=True)
+
+
+class SmallNeuMF(TinyBackbone):
+    """First half of each vector for GMF, second half for a two-layer MLP."""
+
+    def __init__(self, users: np.ndarray, items: np.ndarray):
+        super().__init__(users, items)
+        half = users.shape[1] // 2
+        init = keras.initializers.RandomNormal(0.0, 0.5, seed=5)
+        self.hidden = keras.layers.Dense(6, "relu", True, init, init)
+        self.hidden.build([None, 2 * half])
+        self.out = keras.layers.Dense(1, None, True, init, init)
+        self.out.build([None, half + 6])
+        self.half = half
+
+    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        half = self.half
+        product = users[:, None, :half] * items[None, :, :half]
+        like = tf.zeros_like(product)
+        pair = tf.concat(
+            [users[:, None, half:] + like, items[None, :, half:] + like], 2
+        )
+        return self.out(tf.concat([product, self.hidden(pair)], 2))[:, :, 0]
+
+
+def expected_scores(backbone: TinyBackbone, users, items) -> np.ndarray:
+    """All scores by NumPy alone, float32 [num_users, num_items]."""
+    if isinstance(backbone, DotProduct):
+        return users @ items.T
+    half = backbone.half
+    kernel, bias = (variable.numpy() for variable in backbone.hidden.variables)
+    last, last_bias = (variable.numpy() for variable in backbone.out.variables)
+    rows = []
+    for user in users:
+        pair = np.hstack([np.tile(user[half:], (len(items), 1)), items[:, half:]])
+        hidden = np.maximum(pair @ kernel + bias, 0)
+        rows.append(np.hstack([user[:half] * items[:, :half], hidden]) @ last)
+    return np.stack(rows)[:, :, 0] + last_bias[0]
+
+
+@dataclasses.dataclass
+class Case:
+    """A backbone, its split, and the rankings by definition."""
+
+    backbone: TinyBackbone
+    split: Split
+    seed: int = 0
+
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.backbone.user_table.numpy(), self.backbone.item_table.numpy()
+
+    def history(self, user: int) -> list[int]:
+        parts = (self.split.train, self.split.validation)
+        return [int(i) for part in parts for i in part.items[part.users == user]]
+
+    def scores(self, user: int, tables=None) -> np.ndarray:
+        """Popularity for a user who is unknown or has a row of zeros."""
+        users, items = tables or self.tables()
+        if not 0 <= user < len(users) or not users[user].any():
+            return self.split.popularity().astype(np.float32)
+        return expected_scores(self.backbone, users[user : user + 1], items)[0]
+
+    def ranking(self, scores: np.ndarray, seen, k: int):
+        """Ids [k] and scores [k]: sorted in full, ties by place in the order."""
+        scores = scores.astype(np.float32)
+        scores[[i for i in seen if 0 <= i < len(scores)]] = -np.inf
+        place = np.argsort(tie_order(len(scores), self.seed))
+        best = np.lexsort([place, -scores])[:k]
+        ids = np.where(np.isinf(scores[best]), -1, best)
+        missing = k - len(best)
+        return (
+            np.pad(ids, (0, missing), constant_values=-1),
+            np.pad(scores[best], (0, missing), constant_values=-np.inf),
+        )
+
+
+def make_split(
+    num_users: int, num_items: int, train: list[tuple[int, int]], validation=()
+) -> Split:
+    def part(pairs) -> Interactions:
+        if not pairs:
+            return empty_interactions()
+        users, items = np.array(sorted(pairs), np.int32).T
+        return Interactions(users, items)
+
+    return Split(
+        name="tiny",
+        user_ids=np.array([f"u{i}" for i in range(num_users)], dtype=object),
+        item_ids=np.array([f"i{i}" for i in range(num_items)], dtype=object),
+        train=part(train),
+        validation=part(validation),
+        test=empty_interactions(),
+    )
+
+
+def make_case(kind: type, num_users: int, num_items: int, width: int) -> Case:
+    """Random tables; user 2 is all zero; every user but 0 has a history."""
+    rng = np.random.default_rng(11)
+    users = rng.normal(size=(num_users, width)).astype(np.float32)
+    items = rng.normal(size=(num_items, width)).astype(np.float32)
+    users[2] = 0
+    pairs = [
+        (user, int(item))
+        for user in range(1, num_users)
+        # Squared, so that popularity has a head, and ties in its tail.
+        for item in set((num_items * rng.random(size=30) ** 2).astype(int))
+    ]
+    split = make_split(num_users, num_items, pairs[::2], pairs[1::2])
+    return Case(kind(users, items), split)
+
+
+@pytest.fixture(scope="session")
+def neumf() -> Case:
+    """2,300 items: three blocks on a device, and no multiple of them."""
+    return make_case(SmallNeuMF, 9, 2300, 8)
+
+
+@pytest.fixture(scope="session")
+def tied() -> Case:
+    """Five items, fewer than k; two of them are rows of zeros."""
+    users = np.array([[1, 0], [-1, 0], [0, 0]], np.float32)
+    items = np.array([[0, 1], [2, 0], [0, 0], [-1, 0], [0, 0]], np.float32)
+    train = [(0, 1), (1, 2), (1, 1), (2, 4)]
+    return Case(DotProduct(users, items), make_split(3, 5, train, [(0, 0)]), seed=3)
+
+
+@pytest.fixture(scope="session")
+def dot_product() -> Case:
+    """Tables large enough to show in the size of a file."""
+    return make_case(DotProduct, 900, 2600, 64)
