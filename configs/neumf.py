@@ -45,7 +45,8 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     config.model.mlp_dim = 64  # Width of the MLP tables.
     config.model.mlp_layers = (64, 32, 16)  # Units after the concatenation.
     config.model.dropout = 0.0  # Share of MLP units dropped, in [0, 1).
-    config.model.loss = "bce"  # bce or bpr.
+    config.model.loss = "bce"  # bce (the paper's), bpr or softmax.
+    config.model.regularization = 0.0  # Weight of the L2 norm of a batch's rows.
 
     config.update_from_flattened_dict(TUNED.get(data.replace("_", "-"), {}))
     return config

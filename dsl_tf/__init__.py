@@ -4,8 +4,8 @@ Importing the package imports no TensorFlow; it makes sure that `tf.keras` will
 be, or already is, Keras 2, which TensorFlow Recommenders requires.
 """
 
-import os
+from dsl_tf import environment
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS","1")
+environment.check()
 
 __version__ = "0.1.0"

@@ -183,6 +183,18 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         weights = self.sparse_weights().items()
         return {name: weight.recorder for name, weight in weights if weight.recorder}
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to hold beside the recorders; JSON-ready."""
+        return {
+            "next_horizon": self.next_horizon,
+            "records": [dataclasses.asdict(record) for record in self.records],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.next_horizon = state["next_horizon"]
+        self.records = [ExchangeRecord(**record) for record in state["records"]]
+
     def _step(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
 

@@ -50,15 +50,14 @@ def _compare(argv: Sequence[str], console: rich.console.Console) -> None:
     shown = sections(frame, runs)
     for section in shown:
         console.print(Text(section.title), style="bold", soft_wrap=True)
+        console.print(Text(section.note), soft_wrap=True)
         console.print()
         tables.show(console, section.header, section.rows)
     if values.csv:
         _write(values.csv, frame.to_csv(index=False))
     if values.html:
         title = f"{len(runs)} runs on {runs[0].data['name']}"
-        _write(
-            values.html, html.render("compare.html.j2", title=title, sections=shown)
-        )
+        _write(values.html, html.render("compare.html.j2", title=title, sections=shown))
 
 
 def _define() -> flags.FlagValues:

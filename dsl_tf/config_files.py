@@ -36,8 +36,7 @@ def find(name: str) -> Path:
         if each.stem not in ("__init__", "base")
     )
     raise UserError(
-        f"The config file must exist, or be one of {', '.join(known)}. "
-        f"Received: {name}"
+        f"The config file must exist, or be one of {', '.join(known)}. Received: {name}"
     )
 
 
@@ -125,7 +124,7 @@ def override(
                 changed[key] = _like(defaults[key], key, value)
     except flags.IllegalFlagValueError as error:
         # absl: "flag --config.key=value: what the parser said".
-        key, value = re.match(r"flag --config\.(.*?)=(.*?): ", str(error)).groups()
+        _, key, value, _ = re.split(r"flag --config\.|=|: ", str(error), maxsplit=3)
         raise _wrong_type(key, defaults[key], value) from None
     except flags.Error as error:
         raise UserError(f"{error}.") from None
@@ -157,21 +156,22 @@ def _packaged_folder() -> Path:
 def _check_key(key: str, known: Mapping[str, Any]) -> None:
     if key in known:
         return
-    section = [each for each in known if each.startswith(f"{key}.")]
-    if section:
+    inside = [each for each in known if each.startswith(f"{key}.")]
+    if inside:
         raise UserError(
             f"`config.{key}` is a section: set its keys one by one, such as "
-            f"--config.{section[0]}={known[section[0]]}."
+            f"--config.{inside[0]}={known[inside[0]]}."
         )
-    # A key's last word may be right and its section wrong, so both count.
-    close = difflib.get_close_matches(key, known, n=3) or [
-        each for each in known if each.split(".")[-1] == key.split(".")[-1]
-    ]
-    siblings = [
-        each for each in known if each.rpartition(".")[0] == key.rpartition(".")[0]
-    ]
-    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(siblings)}."
-    raise UserError(f"The config has no key `{key}`. {hint}")
+    section, _, word = key.rpartition(".")
+    beside = [each for each in known if each.rpartition(".")[0] == section]
+    for pool in (beside, list(known)):
+        full = {each.rpartition(".")[2]: each for each in pool}
+        if close := difflib.get_close_matches(word, full, n=1):
+            raise UserError(
+                f"The config has no key `{key}`. Did you mean {full[close[0]]}?"
+            )
+    there = beside or sorted({each.split(".")[0] for each in known})
+    raise UserError(f"The config has no key `{key}`. Known: {', '.join(there)}.")
 
 
 def _like(default: tuple[Any, ...], key: str, value: tuple[Any, ...]) -> tuple:

@@ -82,7 +82,8 @@ def parse(argv: Sequence[str]) -> Command:
     mode = values.mode
     _check_flags_of_mode(values)
 
-    config, overrides = None, {}
+    config: config_dict.ConfigDict | None = None
+    overrides: dict[str, Any] = {}
     if mode == "train":
         if not values.config:
             raise UserError(
@@ -94,6 +95,11 @@ def parse(argv: Sequence[str]) -> Command:
             raise UserError(
                 f"`--mode={mode}` needs --output_dir=DIR of a run and reads its "
                 "config from there; it takes no --config."
+            )
+        if not Path(values.output_dir).is_dir():
+            raise UserError(
+                f"`--output_dir` must be the folder of a run for --mode={mode}. "
+                f"Received: {values.output_dir}"
             )
         if key_arguments:
             overrides = _export_overrides(mode, key_arguments)

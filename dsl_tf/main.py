@@ -69,7 +69,11 @@ def _run(command: flags.Command) -> None:
     absl.logging.set_verbosity(absl.logging.ERROR)
     with environment.native_log_hidden():
         # Not at the top: TensorFlow takes seconds, a wrong flag should not.
+        import tensorflow as tf
+
         from dsl_tf import experiment
+
+        tf.config.list_physical_devices()  # The search for a GPU logs, too.
 
     match command.mode:
         case "train":

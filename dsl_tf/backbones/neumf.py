@@ -8,13 +8,36 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones import losses
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.layers import losses
 from dsl_tf.layers.dropout import dropout
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import InteractionMacs
+
+
+def build(
+    config: config_dict.ConfigDict,
+    num_users: int,
+    num_items: int,
+    tables: TableFactory,
+    seed: int,
+) -> "NeuMF":
+    """NeuMF of the config node `model`."""
+    return NeuMF(
+        num_users,
+        num_items,
+        tables,
+        gmf_dim=config.gmf_dim,
+        mlp_dim=config.mlp_dim,
+        mlp_layers=config.mlp_layers,
+        dropout_rate=config.dropout,
+        loss=config.loss,
+        regularization=config.regularization,
+        seed=seed,
+    )
 
 
 class NeuMF(Backbone):
@@ -34,7 +57,7 @@ class NeuMF(Backbone):
       gmf_dim: width of the GMF tables.
       mlp_dim: width of the MLP tables.
       mlp_layers: units of the MLP's layers, each with ReLU.
-      rate: dropout on the input of each MLP layer but the first, in [0, 1).
+      dropout_rate: dropout on the input of each MLP layer but the first, in [0, 1).
       loss: `"bce"` (the paper's), `"bpr"` or `"softmax"`.
       regularization: weight of the mean squared norm of the rows in a batch.
       seed: seeds initial weights and dropout.
@@ -48,7 +71,7 @@ class NeuMF(Backbone):
         gmf_dim: int,
         mlp_dim: int,
         mlp_layers: Sequence[int],
-        rate: float = 0.0,
+        dropout_rate: float = 0.0,
         loss: str = "bce",
         regularization: float = 0.0,
         seed: int = 0,
@@ -56,7 +79,7 @@ class NeuMF(Backbone):
         super().__init__(name="neumf")
         self.num_users, self.num_items = num_users, num_items
         self._dims = (gmf_dim, mlp_dim)
-        self._rate, self._seed = rate, seed
+        self._rate, self._seed = dropout_rate, seed
         self._loss = losses.find(loss)
         self._regularization = regularization
 

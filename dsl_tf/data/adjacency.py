@@ -5,13 +5,12 @@ list there may be `user_list.txt` and `item_list.txt` (header `org_id remap_id`)
 which give the raw id of each row number. Every file may be gzipped (`.gz`).
 """
 
-import gzip
 import pathlib
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 
+from dsl_tf.data.reading import existing, read_bytes
 from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset, Interactions
 
@@ -31,39 +30,6 @@ class Lines(NamedTuple):
     starts: np.ndarray
 
 
-def existing(folder: pathlib.Path, name: str) -> pathlib.Path | None:
-    """The file `name`, or `name.gz`, of a folder; None if there is neither."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None
-
-
-def read_bytes(path: pathlib.Path) -> bytes:
-    """The content of a file, unpacked if its name ends in `.gz`.
-
-    Raises:
-      UserError: the file cannot be read, is a broken gzip, or is empty.
-    """
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                content = file.read()
-        else:
-            content = path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(
-            f"A .gz file must be whole (truncated or damaged?). Received: {path}."
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"A data file must be readable ({error.strerror}). Received: {path}."
-        ) from error
-    if not content.strip():
-        raise UserError(f"A data file must not be empty. Received: {path}.")
-    return content
-
-
 def parse_lines(content: bytes, path: pathlib.Path) -> Lines:
     """Parses text that holds nothing but row numbers and white space.
 
@@ -74,6 +40,7 @@ def parse_lines(content: bytes, path: pathlib.Path) -> Lines:
     Raises:
       UserError: another token; the message names file and line.
     """
+    content = content.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
     letters = np.frombuffer(content, np.uint8)
     is_digit = (letters >= ord("0")) & (letters <= ord("9"))
     is_space = np.isin(letters, np.frombuffer(b" \t\r\n", np.uint8))
@@ -129,8 +96,8 @@ def read_counted(path: pathlib.Path) -> Interactions:
     while len(starts) > 1 and starts[-1] == starts[-2]:
         starts = starts[:-1]  # blank lines at the end are no users
     lengths = np.diff(starts)
-    counts = np.where(lengths > 0, numbers[np.minimum(starts[:-1], len(numbers) - 1)], -1)
-    wrong = counts != lengths - 1
+    counts = numbers[np.minimum(starts[:-1], len(numbers) - 1)]
+    wrong = (lengths == 0) | (counts != lengths - 1)
     if wrong.any():
         line = int(np.argmax(wrong))
         raise UserError(
@@ -233,9 +200,11 @@ def with_ids(
             warnings.append(
                 f"{gaps:,} {kind} ids never occur (gaps in ids: kept as empty rows)."
             )
+    user_ids, item_ids = ids
     return Dataset(
         name,
-        *ids,
+        user_ids,
+        item_ids,
         parts["train"],
         parts.get("test"),
         parts.get("validation"),

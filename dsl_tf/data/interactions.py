@@ -69,9 +69,12 @@ def concatenate(parts: list[Interactions]) -> Interactions:
         columns = [getattr(part, name) for part in parts]
         return None if any(c is None for c in columns) else np.concatenate(columns)
 
-    users, items = column("users"), column("items")
-    assert users is not None and items is not None
-    return Interactions(users, items, column("ratings"), column("times"))
+    return Interactions(
+        np.concatenate([part.users for part in parts]),
+        np.concatenate([part.items for part in parts]),
+        column("ratings"),
+        column("times"),
+    )
 
 
 def parts(dataset: Dataset) -> list[Interactions]:
@@ -104,12 +107,16 @@ def keep_rated(dataset: Dataset, min_rating: float) -> Dataset:
     """
     if not min_rating:
         return dataset
-    if any(part.ratings is None for part in parts(dataset)):
-        raise UserError(
-            "`data.min_rating` needs a source with ratings. Received: "
-            f"min_rating={min_rating} for {dataset.name!r}, which has none."
-        )
-    kept = _on_each_part(dataset, lambda part: part.take(part.ratings >= min_rating))
+
+    def rated(part: Interactions) -> Interactions:
+        if part.ratings is None:
+            raise UserError(
+                "`data.min_rating` needs a source with ratings. Received: "
+                f"min_rating={min_rating} for {dataset.name!r}, which has none."
+            )
+        return part.take(part.ratings >= min_rating)
+
+    kept = _on_each_part(dataset, rated)
     if not len(kept.train):
         raise UserError(
             "`data.min_rating` must leave training interactions. Received: "

@@ -15,12 +15,13 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 def pairwise(
     split: Split, batch_size: int, negatives: int, seed: int, step: tf.Variable
 ) -> tf.data.Dataset:
-    """The rest of the epoch in which `step` lies, as batches of positives.
+    """Batches of positives from `step` on, epoch after epoch, without end.
 
-    Each iteration over the data set reads `step` anew: with
-    `optimizer.iterations` it gives the next epoch on every call of Keras, and
-    after a resume the rest of the interrupted one. Nothing is drawn from a
-    state, so batch t is the same whether or not the run was interrupted.
+    Iterating over the data set reads `step` once: with `optimizer.iterations`
+    a resumed run gets the rest of its interrupted epoch, then the next ones.
+    Nothing is drawn from a state, so batch t is the same whether or not the
+    run was interrupted. It never ends because Keras increments `iterations`
+    even in the step that finds no more data.
 
     Args:
       split: its training part is used, sorted by user, then item.
@@ -40,16 +41,20 @@ def pairwise(
     draw = UniformNegatives(split.train, split.num_users, split.num_items)
     shuffle, sample = streams.key(seed, "shuffle"), streams.key(seed, "negatives")
 
-    def rest_of_epoch(_: tf.Tensor) -> tf.data.Dataset:
+    def from_here(_: tf.Tensor) -> tf.data.Dataset:
         done = tf.cast(step.read_value(), tf.int64)
-        epoch = done // batches
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), seed=tf.stack([shuffle, epoch])
-        )
-        order = tf.reshape(order[: batches * batch_size], [batches, batch_size])
-        rest = order[done % batches :]
-        steps = tf.range(done, (epoch + 1) * batches)
-        return tf.data.Dataset.from_tensor_slices((steps, rest))
+        first = done // batches
+
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(count), seed=tf.stack([shuffle, number])
+            )
+            order = tf.reshape(order[: batches * batch_size], [batches, batch_size])
+            begun = tf.where(number == first, done % batches, 0)
+            steps = tf.range(number * batches + begun, (number + 1) * batches)
+            return tf.data.Dataset.from_tensor_slices((steps, order[begun:]))
+
+        return tf.data.Dataset.counter(start=first).flat_map(epoch)
 
     def batch(number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         user = tf.gather(users, index)
@@ -61,7 +66,7 @@ def pairwise(
 
     return (
         tf.data.Dataset.range(1)
-        .flat_map(rest_of_epoch)
+        .flat_map(from_here)
         .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )

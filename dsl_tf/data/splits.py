@@ -1,112 +1,187 @@
-"""Seeded splits of interactions into a kept and a held-out part.
+"""Training, validation and test parts of a data set."""
 
-Each function returns a bool [n] mask over its input: True = held out. All of
-them need interactions sorted by user, then item (`interactions.unique_pairs`),
-so that the answer does not depend on the order of rows in a file.
-"""
-
-import zlib
+import dataclasses
+from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from dsl_tf.data import holdout
+from dsl_tf.data import interactions as steps
 from dsl_tf.errors import UserError
-from dsl_tf.types import Interactions
+from dsl_tf.types import Dataset, Interactions, Split
+
+WAYS = ("auto", "given", "ratio", "leave_one_out", "temporal")
 
 
-def stream(seed: int, name: str) -> np.random.Generator:
-    """The random stream `name` of a seed; no two names share one.
+class _Parts(NamedTuple):
+    train: Interactions
+    validation: Interactions | None
+    test: Interactions
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the keys of a split.
 
     Raises:
-      UserError: the seed is negative.
+      UserError: an unknown way, or a fraction out of range.
     """
-    if seed < 0:
-        raise UserError(f"`data.seed` must be at least 0. Received: seed={seed}.")
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+    if config.split not in WAYS:
+        raise UserError(
+            f"`data.split` must be one of {', '.join(WAYS)}. Received: "
+            f"split={config.split!r}."
+        )
+    if not 0 < config.test_fraction < 1:
+        raise UserError(
+            "`data.test_fraction` must be in (0, 1). Received: "
+            f"test_fraction={config.test_fraction}."
+        )
+    if not 0 <= config.validation_fraction < 1:
+        raise UserError(
+            "`data.validation_fraction` must be in [0, 1). Received: "
+            f"validation_fraction={config.validation_fraction}."
+        )
+    if config.seed < 0:
+        raise UserError(
+            f"`data.seed` must be at least 0. Received: seed={config.seed}."
+        )
 
 
-def test_counts(counts: np.ndarray, fraction: float) -> np.ndarray:
-    """Items to hold out for the test of users with `counts` items.
+def split_dataset(dataset: Dataset, config: ConfigDict) -> Split:
+    """Splits a data set whose parts are sorted and free of duplicates.
 
-    floor(fraction * n + 0.5), at least 1 and at most n - 1: a user with one
-    item keeps it for training.
-    """
-    wanted = np.maximum(_rounded(counts, fraction), 1)
-    return np.minimum(wanted, np.maximum(counts - 1, 0))
-
-
-def validation_counts(counts: np.ndarray, fraction: float) -> np.ndarray:
-    """Items to carve from the training items of users with `counts` of them.
-
-    floor(fraction * n + 0.5), at least 1 where n >= 3 and none where n < 3;
-    every user keeps a training item.
-    """
-    if not fraction:
-        return np.zeros_like(counts)
-    wanted = np.maximum(_rounded(counts, fraction), 1)
-    return np.where(counts >= 3, np.minimum(wanted, counts - 1), 0)
-
-
-def _rounded(counts: np.ndarray, fraction: float) -> np.ndarray:
-    return np.floor(fraction * counts + 0.5).astype(counts.dtype)
-
-
-def random_per_user(
-    interactions: Interactions, held_out: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Holds out `held_out[user]` random interactions of each user.
+    A split that comes with the source is used as given. Validation is carved
+    from training where the source brings none: at random, or the latest ones
+    where the test split is by time (`holdout.validation_counts` of each user;
+    one each where the test part is one each).
 
     Args:
-      interactions: n, sorted by user, then item.
-      held_out: int [num_users].
-      rng: the stream to draw from; n numbers are drawn.
-    """
-    return _first_of_each_user(interactions, held_out, (rng.random(len(interactions)),))
-
-
-def latest_per_user(
-    interactions: Interactions, held_out: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Holds out the latest `held_out[user]` interactions of each user.
-
-    Equal times are ordered at random. Without times the choice is random.
-    """
-    if interactions.times is None:
-        return random_per_user(interactions, held_out, rng)
-    ties = rng.random(len(interactions))
-    return _first_of_each_user(interactions, held_out, (ties, -interactions.times))
-
-
-def latest(
-    interactions: Interactions, fraction: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Holds out the latest floor(fraction * n + 0.5) of all interactions.
-
-    Equal times are ordered at random.
+      dataset: as `loading.filtered` returns it.
+      config: `split`, `test_fraction`, `validation_fraction` and `seed`.
 
     Raises:
-      UserError: the interactions have no times.
+      UserError: the source lacks what the split needs.
     """
-    if interactions.times is None:
+    way = config.split
+    if way == "auto":
+        way = "ratio" if dataset.test is None else "given"
+    warnings = list(dataset.warnings)
+    if way == "given":
+        label, candidates = dataset.split_label, dataset.candidates
+        parts = _given(dataset, warnings)
+    else:
+        label, candidates = _label(config, way), None
+        parts = _anew(dataset, way, config, warnings)
+    train, validation, test = parts
+    if validation is None:
+        # NCF's files hold out one item of each user; so does validation then.
+        one_each = way == "leave_one_out" or candidates is not None
+        by_time = way in ("leave_one_out", "temporal")
+        mask = _carved(train, len(dataset.user_ids), one_each, by_time, config)
+        train, validation = train.take(~mask), train.take(mask)
+    if not len(train) or not len(test):
         raise UserError(
-            "`data.split='temporal'` needs a source with times. Received: none "
-            "(see `data.time_column`)."
+            "A split must have training and test interactions. Received: "
+            f"{len(train)} and {len(test)} in {dataset.name!r}."
         )
-    n = len(interactions)
-    order = np.lexsort((rng.random(n), interactions.times))
-    mask = np.zeros(n, bool)
-    mask[order[n - int(np.floor(fraction * n + 0.5)) :]] = True
-    return mask
+    split = Split(
+        dataset.name,
+        dataset.user_ids,
+        dataset.item_ids,
+        train,
+        validation,
+        test,
+        candidates,
+        label,
+        tuple(warnings),
+    )
+    return dataclasses.replace(split, warnings=split.warnings + untidy(split))
 
 
-def _first_of_each_user(
-    interactions: Interactions, held_out: np.ndarray, keys: tuple[np.ndarray, ...]
+def _label(config: ConfigDict, way: str) -> str:
+    share = "" if way == "leave_one_out" else f" {config.test_fraction:g}"
+    return f"dsl_tf {way}{share} split, seed {config.seed}"
+
+
+def _given(dataset: Dataset, warnings: list[str]) -> _Parts:
+    """The parts of the source; a pair in two of them stays in one.
+
+    It stays in train before test, and in test before validation.
+    """
+    if dataset.test is None:
+        raise UserError(
+            "`data.split='given'` needs a source with a test part. Received: "
+            f"{dataset.name!r}, which has none."
+        )
+    num_items = len(dataset.item_ids)
+    test = steps.without(dataset.test, dataset.train, num_items)
+    if lost := len(dataset.test) - len(test):
+        warnings.append(f"{lost:,} pairs in both train and test left test.")
+    validation = dataset.validation
+    if validation is not None:
+        before = len(validation)
+        validation = steps.without(validation, dataset.train, num_items)
+        validation = steps.without(validation, test, num_items)
+        if lost := before - len(validation):
+            warnings.append(f"{lost:,} pairs in another part too left validation.")
+    return _Parts(dataset.train, validation, test)
+
+
+def _anew(
+    dataset: Dataset, way: str, config: ConfigDict, warnings: list[str]
+) -> _Parts:
+    """Splits all interactions, whatever part of the source they are in."""
+    together = steps.concatenate(steps.parts(dataset))
+    everything = steps.unique_pairs(together, len(dataset.item_ids))
+    if lost := len(together) - len(everything):
+        warnings.append(f"{lost:,} pairs in two parts of the source were merged.")
+    counts = np.bincount(everything.users, minlength=len(dataset.user_ids))
+    rng = holdout.stream(config.seed, "test")
+    if way == "temporal":
+        mask = holdout.latest(everything, config.test_fraction, rng)
+    elif way == "leave_one_out":
+        one_each = (counts >= 2).astype(np.int64)
+        mask = holdout.latest_per_user(everything, one_each, rng)
+    else:
+        held_out = holdout.test_counts(counts, config.test_fraction)
+        mask = holdout.random_per_user(everything, held_out, rng)
+    return _Parts(everything.take(~mask), None, everything.take(mask))
+
+
+def _carved(
+    train: Interactions,
+    num_users: int,
+    one_each: bool,
+    by_time: bool,
+    config: ConfigDict,
 ) -> np.ndarray:
-    """Marks the `held_out[user]` interactions of least key; last key first."""
-    users = interactions.users
-    counts = np.bincount(users, minlength=len(held_out))
-    # `users` is sorted, so sorting by it last leaves each user in its place.
-    order = np.lexsort((*keys, users))
-    rank = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    mask = np.empty(len(users), bool)
-    mask[order] = rank < held_out[users]
-    return mask
+    """Bool [n]: the training interactions that become validation."""
+    counts = np.bincount(train.users, minlength=num_users)
+    held_out = holdout.validation_counts(counts, config.validation_fraction)
+    if one_each:
+        held_out = np.minimum(held_out, 1)
+    choose = holdout.latest_per_user if by_time else holdout.random_per_user
+    return choose(train, held_out, holdout.stream(config.seed, "validation"))
+
+
+def untidy(split: Split) -> tuple[str, ...]:
+    """Counted lines about users and items that are cold in one of the parts."""
+
+    def users(part: Interactions) -> np.ndarray:
+        return np.bincount(part.users, minlength=split.num_users) > 0
+
+    def items(part: Interactions) -> np.ndarray:
+        return np.bincount(part.items, minlength=split.num_items) > 0
+
+    train, validation, test = split.train, split.validation, split.test
+    active = users(train) | users(validation) | users(test)
+    findings = (
+        (users(test) & ~users(train), "test users have no training items"),
+        (active & ~users(test), "users have no test items"),
+        (items(test) & ~items(train) & ~items(validation), "items occur only in test"),
+    )
+    return tuple(
+        f"{np.count_nonzero(found):,} {what}."
+        for found, what in findings
+        if found.any()
+    )

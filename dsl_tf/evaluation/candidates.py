@@ -89,9 +89,7 @@ def place(
       UserError: a score is NaN.
     """
     num_items = held_out.shape[1]
-    step = _placing_step(
-        score, num_items, cutoff, ranking.tie_rank(num_items, seed)
-    )
+    step = _placing_step(score, num_items, cutoff, ranking.tie_rank(num_items, seed))
     negatives = without_repetition(negatives)
     held_out = held_out[users]
     batch = ranking.batch_size(num_items)
@@ -122,7 +120,9 @@ def _placing_step(
             tf.TensorSpec([None], tf.int32),
         ]
     )
-    def step(users, negatives, rows, items):
+    def step(
+        users: tf.Tensor, negatives: tf.Tensor, rows: tf.Tensor, items: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         scores = tf.ensure_shape(score(users), [None, num_items])
         present = tf.maximum(negatives, 0)
         theirs = tf.gather(scores, present, batch_dims=1)

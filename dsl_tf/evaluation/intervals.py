@@ -48,9 +48,7 @@ def bootstrap(
         return {}
     means = _resampled_means(np.stack(list(per_user.values()), axis=1), seed)
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    return {
-        name: (float(low[i]), float(high[i])) for i, name in enumerate(per_user)
-    }
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(per_user)}
 
 
 def paired_bootstrap(

@@ -35,17 +35,17 @@ def hits(
 
 
 def recall(hits: np.ndarray, held_out: np.ndarray, cutoff: int) -> np.ndarray:
-    """hits / |T|, float64 [n]."""
+    """Share of the held-out items found, hits / |T|, float64 [n]."""
     return hits[:, :cutoff].sum(axis=1) / held_out
 
 
 def recall_capped(hits: np.ndarray, held_out: np.ndarray, cutoff: int) -> np.ndarray:
-    """hits / min(K, |T|), float64 [n]; the "recall" of Mult-VAE's literature."""
+    """The "recall" of Mult-VAE's literature, hits / min(K, |T|), float64 [n]."""
     return hits[:, :cutoff].sum(axis=1) / np.minimum(cutoff, held_out)
 
 
 def precision(hits: np.ndarray, held_out: np.ndarray, cutoff: int) -> np.ndarray:
-    """hits / K, float64 [n]."""
+    """Share of the list that is held out, hits / K, float64 [n]."""
     del held_out
     return hits[:, :cutoff].sum(axis=1) / cutoff
 
@@ -53,7 +53,7 @@ def precision(hits: np.ndarray, held_out: np.ndarray, cutoff: int) -> np.ndarray
 def hit(hits: np.ndarray, held_out: np.ndarray, cutoff: int) -> np.ndarray:
     """1 with any hit, else 0, float64 [n]; also called HR."""
     del held_out
-    return hits[:, :cutoff].any(axis=1).astype(np.float64)
+    return np.any(hits[:, :cutoff], axis=1).astype(np.float64)
 
 
 def ndcg(hits: np.ndarray, held_out: np.ndarray, cutoff: int) -> np.ndarray:

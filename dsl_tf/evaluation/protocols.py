@@ -1,5 +1,6 @@
 """The named evaluation protocols; a metric means nothing without its protocol.
 
+Example:
     protocol = protocols.find("full_ranking")
     result = protocol.evaluate(score, split, "test", cutoffs=(20,), seed=0)
     result.mean["recall@20"], result.ci95["recall@20"]

@@ -38,7 +38,7 @@ class Ranking(NamedTuple):
     scores: np.ndarray
 
     def tied(self, cutoff: int) -> np.ndarray:
-        """bool [n]: ranks `cutoff` and `cutoff + 1` have the same score."""
+        """Whether ranks `cutoff` and `cutoff + 1` have one score, bool [n]."""
         last, next_one = self.scores[:, cutoff - 1], self.scores[:, cutoff]
         return (last == next_one) & (last > -np.inf)
 
@@ -93,7 +93,7 @@ def check_not_nan(nan_users: tf.Tensor, users: np.ndarray) -> None:
 
 
 def nan_users(scores: tf.Tensor) -> tf.Tensor:
-    """bool [B]: rows of `scores` [B, num_items] that hold a NaN."""
+    """Which rows of `scores` [B, num_items] hold a NaN, bool [B]."""
     # A sum is one fast pass. It is NaN whenever a score is, and only then (or
     # where infinities of both signs meet) is the slow look worth its time.
     return tf.cond(
@@ -159,7 +159,9 @@ def _ranking_step(
             tf.TensorSpec([None, 2], tf.int32),
         ]
     )
-    def step(users, masked):
+    def step(
+        users: tf.Tensor, masked: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         scores = tf.ensure_shape(score(users), [None, num_items])
         nan = nan_users(scores)
         unrankable = tf.fill(tf.shape(masked)[:1], -np.inf)
@@ -177,9 +179,7 @@ def _ranking_step(
             items = tf.tensor_scatter_nd_update(
                 items[:, :wanted], tied[:, None], chosen
             )
-        values = tf.gather(
-            scores, tf.minimum(items, num_items - 1), batch_dims=1
-        )
+        values = tf.gather(scores, tf.minimum(items, num_items - 1), batch_dims=1)
         values = tf.where(items < num_items, values, -np.inf)
         return _sort(items, values, order), best, nan
 

@@ -40,4 +40,5 @@ def half_bits(table: np.ndarray) -> np.ndarray:
       int16 [...], to be bit-cast to float16.
     """
     largest = float(np.finfo(np.float16).max)
-    return np.clip(table, -largest, largest).astype(np.float16).view(np.int16)
+    half: np.ndarray = np.clip(table, -largest, largest).astype(np.float16)
+    return half.view(np.int16)

@@ -8,7 +8,6 @@ import tensorflow as tf
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.tables import Table, narrow
 
-
 #: Marks an item that must not be recommended while a ranking is made. Not -inf,
 #: for which the converter puts this very number in constants.
 EXCLUDED = float(np.finfo(np.float32).min)

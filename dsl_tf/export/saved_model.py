@@ -1,6 +1,7 @@
 """The SavedModel: recommendations for users known to the server."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -31,8 +32,9 @@ class ServingModule(Ranker):
         self.users = Float32Table(frozen.users)
         self.history_offsets = tf.Variable(frozen.history_offsets, trainable=False)
         self.history = tf.Variable(frozen.history, trainable=False)
-        self.position = tf.Variable(tf.math.invert_permutation(frozen.order),
-                                    trainable=False)
+        self.position = tf.Variable(
+            tf.math.invert_permutation(frozen.order), trainable=False
+        )
 
     @tf.function
     def recommend(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -53,7 +55,8 @@ class ServingModule(Ranker):
         smallest = min(SMALLEST_BLOCK, self.num_items)
         block = tf.clip_by_value(
             PAIRS_PER_BLOCK // tf.maximum(tf.size(user_id), 1),
-            smallest, self.num_items,
+            smallest,
+            self.num_items,
         )
 
         def exclude(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -139,8 +142,12 @@ def export_serving(module: ServingModule, folder: Path) -> Path:
     return save(module, folder / str(max(versions, default=0) + 1))
 
 
-def write_signatures(module: tf.Module, signatures: dict, folder: Path) -> None:
+def write_signatures(
+    module: tf.Module,
+    signatures: Mapping[str, tf.types.experimental.ConcreteFunction],
+    folder: Path,
+) -> None:
     """`tf.saved_model.save`, without its log lines and training gradients."""
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with quiet_tensorflow():
-        tf.saved_model.save(module, os.fspath(folder), signatures, options)
+        tf.saved_model.save(module, os.fspath(folder), dict(signatures), options)

@@ -1,11 +1,11 @@
 """Tables as an exported graph stores them: full, half or int8 precision.
 
 Every class answers `rows` in float32 and decodes only what was asked for, by
-GATHER: the converter has no SLICE for int16. Decoding must depend on a value known at run
-time only (an id, a loop's counter): the converter folds the decoding of a
-whole constant back into a float32 table. For the same reason half precision
-is stored as int16 bits: the converter widens a float16 constant before it is
-gathered, which halves the file and doubles the memory.
+GATHER: the converter has no SLICE for int16. Decoding must depend on a value
+known at run time only (an id, a loop's counter): the converter folds the
+decoding of a whole constant back into a float32 table. For the same reason
+half precision is stored as int16 bits: the converter widens a float16 constant
+before it is gathered, which halves the file and doubles the memory.
 """
 
 import abc
@@ -30,14 +30,6 @@ class Table(tf.Module, abc.ABC):
     @abc.abstractmethod
     def decode(self, *parts: tf.Tensor) -> tf.Tensor:
         """The rows, float32 [n, width], whose stored parts are given."""
-
-    @property
-    def num_rows(self) -> int:
-        return int(self.parts[0].shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.parts[0].shape[1])
 
     @property
     def nbytes(self) -> int:
@@ -89,7 +81,7 @@ class Int8Table(Table):
 
 def nbytes(variable: tf.Variable) -> int:
     """Bytes of a variable's elements."""
-    return int(variable.shape.num_elements()) * variable.dtype.size
+    return int(variable.shape.num_elements() * variable.dtype.size)
 
 
 def narrow(values: np.ndarray) -> np.ndarray:

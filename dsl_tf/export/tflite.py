@@ -35,11 +35,12 @@ def convert(module: DeviceModule, path: Path) -> Path:
       Exception: the converter's, if the interaction needs an operation that is
         not built into TFLite. What it wrote to the terminal is printed.
     """
+    signatures = module.signatures()
     with tempfile.TemporaryDirectory() as folder:
-        write_signatures(module, module.signatures(), Path(folder))
+        write_signatures(module, signatures, Path(folder))
         with quiet_tensorflow():
             converter = tf.lite.TFLiteConverter.from_saved_model(
-                folder, signature_keys=list(module.signatures())
+                folder, signature_keys=list(signatures)
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             content = converter.convert()

@@ -17,6 +17,7 @@ class Section(NamedTuple):
     """One table of a comparison, as text."""
 
     title: str
+    note: str
     header: list[str]
     rows: list[list[str]]
 
@@ -168,9 +169,7 @@ def _cost_cells(run: Run) -> _Row:
     }
 
 
-def _metric_section(
-    metric: str, rows: Sequence[_Row], runs: Sequence[Run]
-) -> Section:
+def _metric_section(metric: str, rows: Sequence[_Row], runs: Sequence[Run]) -> Section:
     def score(suffix: str) -> Callable[[_Row], str]:
         return lambda row: tables.score(_value(row, metric + suffix))
 
@@ -199,11 +198,12 @@ def _metric_section(
     for name, reference in runs[0].metrics.get("reference", {}).items():
         known = [name, "-", tables.score(reference.get(metric))]
         texts.append(known + ["-"] * (len(columns) - len(known)))
-    title = (
-        f"{metric} (test) on {runs[0].data['name']}; protocol {runs[0].protocol}, "
-        f"{len(runs[0].per_user):,} users; differences to {rows[0]['run']}"
+    note = (
+        f"protocol {runs[0].protocol}, {len(runs[0].per_user):,} users; "
+        f"differences are to {rows[0]['run']}"
     )
-    return Section(title, [header for header, _ in columns], texts)
+    title = f"{metric} (test) on {runs[0].data['name']}"
+    return Section(title, note, [header for header, _ in columns], texts)
 
 
 def _cost_section(rows: Sequence[_Row]) -> Section:
@@ -225,11 +225,11 @@ def _cost_section(rows: Sequence[_Row]) -> Section:
                 *("-" if v is None else tables.size(v) for v in values),
             ]
         )
-    title = (
-        "Costs; memory is the peak in training over that of the process after its "
-        "imports, state is weights, masks and optimiser moments"
+    note = (
+        "memory: peak in training, over that of the process after its imports; "
+        "state: weights, masks or positions, and optimiser moments"
     )
-    return Section(title, header, texts)
+    return Section("Costs", note, header, texts)
 
 
 def _value(row: _Row, name: str) -> float | None:

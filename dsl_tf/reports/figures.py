@@ -67,7 +67,9 @@ def metric_curves(
         best = history[history["epoch"] == best_epoch]
         if not best.empty:
             value = float(best[column].iloc[0])
-            axis.axvline(best_epoch, color=ORANGE, lw=1, ls=":", zorder=1)
+            axis.axvline(
+                float(best["epoch"].iloc[0]), color=ORANGE, lw=1, ls=":", zorder=1
+            )
             axis.plot(
                 best["epoch"],
                 best[column],

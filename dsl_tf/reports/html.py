@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 
 from dsl_tf.reports import figures, tables
@@ -115,11 +114,13 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
 def _history(history: pd.DataFrame) -> dict[str, list]:
     """Header and cells; columns without a value (dense runs) are left out."""
     shown = history.dropna(axis="columns", how="all")
-    texts = {
-        name: column.map(lambda x: f"{x:,}" if isinstance(x, int) else f"{x:,.5g}")
-        for name, column in shown.astype(object).items()
-    }
-    return {"header": list(texts), "rows": np.column_stack(list(texts.values()))}
+    texts = {name: column.map(_number) for name, column in shown.astype(object).items()}
+    return {"header": list(texts), "rows": list(zip(*texts.values(), strict=True))}
+
+
+def _number(value: float) -> str:
+    whole = isinstance(value, int) or abs(value) >= 1000
+    return f"{value:,.0f}" if whole else f"{value:.5g}"
 
 
 def _data_url(file: pathlib.Path) -> str:

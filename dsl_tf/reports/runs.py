@@ -175,7 +175,7 @@ def _read_history(folder: pathlib.Path, file: pathlib.Path) -> pd.DataFrame:
 def _read_arrays(folder: pathlib.Path, file: pathlib.Path) -> dict[str, np.ndarray]:
     _checked(folder, file)
     try:
-        with np.load(file) as arrays:
+        with file.open("rb") as stream, np.load(stream) as arrays:
             return dict(arrays)
     except Exception as error:  # NumPy: ValueError, OSError, BadZipFile, KeyError, …
         raise _damaged(file, error) from error

@@ -95,7 +95,7 @@ def cost_rows(run: Run) -> list[CostRow]:
     """Every cost of a run, and how it was found."""
     cost, training, inference = run.cost, run.cost["training"], run.cost["inference"]
     base = size(training["base_rss_bytes"])
-    rows = [
+    return [
         CostRow("parameters", f"{cost['parameters']:,}", "counted", "trainable"),
         CostRow("non-zeros", f"{cost['nonzeros']:,}", "counted"),
         CostRow(
@@ -104,12 +104,10 @@ def cost_rows(run: Run) -> list[CostRow]:
             "counted",
             "1 - non-zeros / positions of the masked tensors",
         ),
-    ]
-    rows += [
-        CostRow(name, size(num_bytes), "measured", "on disk")
-        for name, num_bytes in cost["files"].items()
-    ]
-    return rows + [
+        *(
+            CostRow(name, size(num_bytes), "measured", "on disk")
+            for name, num_bytes in cost["files"].items()
+        ),
         CostRow(
             "training state",
             size(training["state_bytes"]),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dsl_tf.errors import UserError
+
 #: Maps recorded gradients, float32 [rows, width], and a generator to scores,
 #: float32 [rows, width].
 GrowCriterion = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -21,3 +23,19 @@ def gradient(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarra
 def random(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Uniform in (0, 1], whatever the gradient, as SET grows."""
     return np.float32(1.0) - generator.random(gradients.shape, dtype=np.float32)
+
+
+_CRITERIA: dict[str, GrowCriterion] = {"gradient": gradient, "random": random}
+
+
+def find(name: str) -> GrowCriterion:
+    """The criterion of a name.
+
+    Raises:
+      UserError: no such criterion; the message lists those that exist.
+    """
+    if name not in _CRITERIA:
+        raise UserError(
+            f"`growth.criterion` must be one of {', '.join(_CRITERIA)}. Received: {name!r}."
+        )
+    return _CRITERIA[name]

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dsl_tf.errors import UserError
+
 #: Maps the active values, real [nnz], to scores, float32 [nnz].
 PruneCriterion = Callable[[np.ndarray], np.ndarray]
 
@@ -11,3 +13,19 @@ PruneCriterion = Callable[[np.ndarray], np.ndarray]
 def magnitude(values: np.ndarray) -> np.ndarray:
     """The absolute weight (DSL sec. 3.1.3, "pruning principle")."""
     return np.abs(values.astype(np.float32, copy=False))
+
+
+_CRITERIA: dict[str, PruneCriterion] = {"magnitude": magnitude}
+
+
+def find(name: str) -> PruneCriterion:
+    """The criterion of a name.
+
+    Raises:
+      UserError: no such criterion; the message lists those that exist.
+    """
+    if name not in _CRITERIA:
+        raise UserError(
+            f"`pruning.criterion` must be one of {', '.join(_CRITERIA)}. Received: {name!r}."
+        )
+    return _CRITERIA[name]

@@ -17,7 +17,7 @@ def test_codes_by_hand():
     values, scale = quantize_rows(table)
     np.testing.assert_array_equal(values, [[127, -64, 0], [0, 0, 0], [-127, 1, 0]])
     np.testing.assert_allclose(scale, [1, 0, 0.001], rtol=1e-6)
-    assert values.dtype == np.int8 and scale.dtype == np.float32
+    assert (values.dtype, scale.dtype) == (np.int8, np.float32)
 
 
 @hypothesis.given(tables)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from dsl_tf.data import adjacency, downloads
+from dsl_tf.data import downloads, reading
 from dsl_tf.data.interactions import unique_pairs
 from dsl_tf.errors import UserError
 from dsl_tf.types import Interactions
@@ -41,7 +41,7 @@ def ratings(
     """
     if path := find(root, name, files):
         separator = files[path.name.removesuffix(".gz")]
-        return parse(adjacency.read_bytes(path), separator, path)
+        return parse(reading.read_bytes(path), separator, path)
     first, separator = next(iter(files.items()))
     archive = downloads.fetch(f"{URL}/{name}.zip", f"{name}.zip", MD5[name])
     with zipfile.ZipFile(archive) as file:
@@ -52,7 +52,7 @@ def find(
     root: pathlib.Path | None, name: str, files: dict[str, str]
 ) -> pathlib.Path | None:
     """The first of `files` that lies, plain or gzip, in `root/name`."""
-    paths = (root and adjacency.existing(root / name, file) for file in files)
+    paths = (root and reading.existing(root / name, file) for file in files)
     return next((path for path in paths if path), None)
 
 

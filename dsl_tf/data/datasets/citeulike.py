@@ -2,7 +2,7 @@
 
 import pathlib
 
-from dsl_tf.data import adjacency, downloads
+from dsl_tf.data import downloads, reading
 from dsl_tf.data.datasets import _seed_2024
 from dsl_tf.types import Dataset
 
@@ -27,6 +27,6 @@ def load(root: pathlib.Path | None) -> Dataset:
     dataset = _seed_2024.published(root, "citeulike-t", "citeulike")
     if dataset is not None:
         return dataset
-    path = root and adjacency.existing(root / "citeulike-t", "users.dat")
+    path = root and reading.existing(root / "citeulike-t", "users.dat")
     path = path or downloads.fetch(URL, "citeulike-t/users.dat", SHA256)
     return _seed_2024.rebuilt_from_lists(path, MIN_ITEMS, "citeulike")

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from dsl_tf.data import adjacency
+from dsl_tf.data import reading
 from dsl_tf.data.datasets import _seed_2024
 from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset
@@ -23,7 +23,7 @@ def load(root: pathlib.Path | None) -> Dataset:
     dataset = _seed_2024.published(root, "foursquare", "foursquare")
     if dataset is not None:
         return dataset
-    path = root and adjacency.existing(root / "foursquare", "users.dat")
+    path = root and reading.existing(root / "foursquare", "users.dat")
     if not path:
         place = (root or pathlib.Path("DIR")) / "foursquare"
         raise UserError(

@@ -18,7 +18,7 @@ def load(root: pathlib.Path | None) -> Dataset:
         _movielens.ratings(root, "ml-100k", {name: "\t"})
         for name in ("u1.base", "u1.test")
     )
-    parts, user_ids, item_ids = _movielens.encode(base, test)
+    (train, held_out), user_ids, item_ids = _movielens.encode(base, test)
     return Dataset(
-        "ml-100k", user_ids, item_ids, *parts, split_label="original u1 split"
+        "ml-100k", user_ids, item_ids, train, held_out, split_label="original u1 split"
     )

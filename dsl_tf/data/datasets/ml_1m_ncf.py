@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from dsl_tf.data import adjacency, downloads
+from dsl_tf.data import adjacency, downloads, reading
 from dsl_tf.data.datasets import _movielens, ml_1m
 from dsl_tf.data.interactions import without
 from dsl_tf.errors import UserError
@@ -43,11 +43,11 @@ def load(root: pathlib.Path | None) -> Dataset:
       UserError: a broken file, or no network.
     """
     test_path, negative_path = (_path(root, name) for name in SHA256)
-    test = _movielens.parse(adjacency.read_bytes(test_path), "\t", test_path)
+    test = _movielens.parse(reading.read_bytes(test_path), "\t", test_path)
     held_out = _movielens.interactions(test, test.user, test.item)
-    train_path = root and adjacency.existing(root / FOLDER, TRAIN)
+    train_path = root and reading.existing(root / FOLDER, TRAIN)
     if train_path:
-        frame = _movielens.parse(adjacency.read_bytes(train_path), "\t", train_path)
+        frame = _movielens.parse(reading.read_bytes(train_path), "\t", train_path)
         train = _movielens.interactions(frame, frame.user, frame.item)
         num_items = int(max(train.items.max(), held_out.items.max())) + 1
         item_ids = adjacency.read_ids(train_path.parent, "item_list.txt", num_items)
@@ -79,7 +79,7 @@ def _all_ratings(root: pathlib.Path | None) -> tuple[Interactions, np.ndarray]:
 
 
 def _path(root: pathlib.Path | None, name: str) -> pathlib.Path:
-    path = root and adjacency.existing(root / FOLDER, name)
+    path = root and reading.existing(root / FOLDER, name)
     return path or downloads.fetch(f"{URL}/{name}", f"ncf/{name}", SHA256[name])
 
 
@@ -93,8 +93,8 @@ def _negatives(path: pathlib.Path, held_out: np.ndarray) -> np.ndarray:
     Returns:
       int32 [num_users, 99].
     """
-    content = adjacency.read_bytes(path).translate(bytes.maketrans(b"(,)", b"   "))
-    numbers, starts = adjacency.parse_lines(content, path)
+    content = reading.read_bytes(path).translate(bytes.maketrans(b"(,)", b"   "))
+    numbers = adjacency.parse_lines(content, path).numbers
     width = 2 + 99
     whole = len(numbers) == width * len(held_out)
     rows = numbers.reshape(-1, width) if whole else np.zeros((0, width), int)

@@ -1,0 +1,102 @@
+"""What a model cost to train and costs to use: the content of `cost.json`."""
+
+import dataclasses
+from typing import Any
+
+from dsl_tf.accounting import macs, size
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.layers.tables import UserItemTables
+
+
+@dataclasses.dataclass(frozen=True)
+class PassCost:
+    """One training pass.
+
+    Attributes:
+      name: what the method calls it.
+      steps: optimiser steps.
+      epochs: validations, where it validates.
+      seconds: wall time, validation included, over every resume.
+      peak_rss_bytes: the most memory of the process so far.
+      positives: positives a step.
+      negatives: negatives a positive.
+    """
+
+    name: str
+    steps: int
+    epochs: int
+    seconds: float
+    peak_rss_bytes: int
+    positives: int
+    negatives: int
+
+
+def report(
+    model: Backbone, passes: list[PassCost], base_rss_bytes: int
+) -> dict[str, Any]:
+    """Parameters, tensors, training and inference; files are added by the export.
+
+    `sparsity` = 1 - non-zeros / positions over the masked tensors. `state_bytes`
+    = Σ elements · bytes over the model's variables (masks too) and the
+    optimiser's, as stored. MACs: see `accounting.macs`. Seconds and memory are
+    measured; memory includes `base_rss_bytes`, the process after its imports.
+
+    Args:
+      model: trained; compiled with the optimiser that trained it.
+      passes: every pass over data, in order.
+      base_rss_bytes: resident memory after the imports.
+    """
+    sparse = {id(weight.values): weight for weight in model.sparse_weights()}
+    tensors = {}
+    nonzeros = parameters = 0
+    for variable in model.trainable_variables:
+        weight = sparse.get(id(variable))
+        shape = list(variable.shape if weight is None else weight.shape)
+        elements = int(variable.shape.num_elements() if weight is None else
+                       weight.shape[0] * weight.shape[1])  # fmt: skip
+        active = elements if weight is None else weight.nnz
+        parameters, nonzeros = parameters + elements, nonzeros + active
+        tensors[variable.name.removesuffix(":0")] = {
+            "shape": shape,
+            "nonzeros": active,
+            "bytes": size.variable_bytes([variable]),
+        }
+    positions = sum(w.shape[0] * w.shape[1] for w in sparse.values())
+    active_positions = sum(weight.nnz for weight in sparse.values())
+    interaction = macs.interaction(model)
+    each = [
+        macs.training(interaction, nonzeros, p.steps, p.positives, p.negatives)
+        for p in passes
+    ]
+    return {
+        "parameters": parameters,
+        "nonzeros": nonzeros,
+        "sparsity": 1.0 - active_positions / positions if positions else 0.0,
+        "tensors": tensors,
+        "training": {
+            "seconds": round(sum(p.seconds for p in passes), 3),
+            "steps": sum(p.steps for p in passes),
+            "macs": sum(m.total for m in each),
+            "macs_forward": sum(m.forward for m in each),
+            "macs_backward": sum(m.backward for m in each),
+            "macs_optimizer": sum(m.optimizer for m in each),
+            "state_bytes": size.variable_bytes(
+                [*model.variables, *model.optimizer.variables]
+            ),
+            "peak_rss_bytes": max(p.peak_rss_bytes for p in passes),
+            "base_rss_bytes": base_rss_bytes,
+            "passes": [
+                {**dataclasses.asdict(p), "macs": m.total}
+                for p, m in zip(passes, each, strict=True)
+            ],
+        },
+        "inference": {
+            "macs_per_user": macs.inference(interaction, model.num_items),
+            "table_bytes": size.variable_bytes(
+                variable
+                for layer in model._flatten_layers()
+                if isinstance(layer, UserItemTables)
+                for variable in layer.variables
+            ),
+        },
+    }

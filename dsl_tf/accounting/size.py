@@ -1,0 +1,28 @@
+"""Bytes of variables and of this process."""
+
+import resource
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+
+def variable_bytes(variables: Iterable[tf.Variable]) -> int:
+    """Σ elements · bytes an element, each variable once."""
+    unique = {variable.ref(): variable for variable in variables}.values()
+    return sum(each.shape.num_elements() * each.dtype.size for each in unique)
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process now (Linux; elsewhere the peak)."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize()
+    return peak_rss_bytes()
+
+
+def peak_rss_bytes() -> int:
+    """The most resident memory that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,250 @@
+"""A whole experiment: data, split, training, evaluation, costs, export, report."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rich.console
+import tensorflow as tf
+import tf_keras as keras
+from ml_collections import config_dict
+
+from dsl_tf import data, plugins, results, run_folder
+from dsl_tf.accounting import size
+from dsl_tf.errors import UserError
+from dsl_tf.export import saved_model
+from dsl_tf.export.artefacts import export_model
+from dsl_tf.export.frozen import freeze
+from dsl_tf.export.saved_model import ServingModule
+from dsl_tf.files import replacing
+from dsl_tf.methods import base as methods
+from dsl_tf.reports import html, runs, tables
+from dsl_tf.types import Split
+
+CHECKPOINTS = "checkpoints"
+REPORT = "report.html"
+_USERS_AT_ONCE = 256
+
+#: This process after its imports and before any work.
+BASE_RSS_BYTES = size.rss_bytes()
+
+
+def train(
+    config: config_dict.ConfigDict,
+    output_dir: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+) -> None:
+    """Run an experiment for each of its seeds and write the run folder.
+
+    Args:
+      config: see `configs/base.py`.
+      output_dir: the run folder.
+      resume: go on where an earlier run stopped; a finished one is shown.
+      overwrite: delete the run that the folder holds.
+      command: the command line, for the record.
+
+    Raises:
+      UserError: the folder holds a run and neither is given; it holds a run of
+        another config; or whatever is wrong with config or data.
+      KeyboardInterrupt: stopped by a signal, after a checkpoint.
+    """
+    console = rich.console.Console()
+    run_folder.claim(output_dir, resume, overwrite)
+    split = _load(config, console)
+    members = run_folder.members(output_dir, config.seeds)
+    for seed, folder in zip(config.seeds, members, strict=True):
+        _run(config, split, seed, folder, command, console)
+    _gather(output_dir, members)
+    tables.summary(runs.read_run(output_dir), console)
+
+
+def _run(
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    folder: Path,
+    command: str,
+    console: rich.console.Console,
+) -> None:
+    """One seed, from the first step that its folder lacks."""
+    settings = results.settings(config, split, seed, command)
+    run_folder.record(settings, folder)
+    if (folder / REPORT).exists():
+        return
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    method = plugins.find("dsl_tf.methods", config.method.name, "method")
+    task = methods.Task(split, seed, folder / CHECKPOINTS, console)
+    trained = method.train(task, config)
+    results.write_history(folder, trained.passes[0].state)
+    with console.status("Evaluating on the test set …"):
+        _evaluate(config, split, trained, folder)
+    with console.status("Exporting …"):
+        cost = results.costs(config, trained, BASE_RSS_BYTES)
+        _export(config, trained, folder, cost)
+    html.write_report(folder)
+
+
+def _evaluate(
+    config: config_dict.ConfigDict, split: Split, trained: methods.Trained, folder: Path
+) -> None:
+    # After a refit the validation part is masked as training is: the test
+    # masks both, whichever part an item is in.
+    score = methods.make_scorer(trained.model)
+    test = methods.evaluate(score, config, split, "test")
+    results.write_per_user(folder, test)
+    results.write(
+        folder, results.METRICS, results.metrics(config, trained, split, test)
+    )
+    if trained.model.sparse_weights():
+        results.write_sparsity(folder, trained.model, trained.split)
+
+
+def _export(
+    config: config_dict.ConfigDict,
+    trained: methods.Trained,
+    folder: Path,
+    cost: dict[str, Any],
+) -> None:
+    exported = export_model(
+        trained.model,
+        trained.split,
+        folder,
+        k=config.export.k,
+        users=config.export.users,
+        formats=config.export.formats,
+        seed=config.data.seed,
+    )
+    cost = {**cost, "files": exported.files, "files_detail": exported.files_detail}
+    results.write(folder, results.COST, cost)
+
+
+def evaluate(output_dir: Path) -> None:
+    """Evaluate a finished run again, rewrite its metrics, and show them."""
+    console = rich.console.Console()
+    members = [output_dir, *output_dir.glob("seed_*")]
+    members = [each for each in sorted(members) if (each / results.CONFIG).exists()]
+    for folder in members:
+        config, split, trained = _restore(folder, console)
+        _evaluate(config, split, trained, folder)
+        html.write_report(folder)
+    _gather(output_dir, members)
+    tables.summary(runs.read_run(output_dir), console)
+
+
+def export(
+    output_dir: Path, serving_dir: str | None, overrides: dict[str, Any]
+) -> None:
+    """Export a finished run again.
+
+    Args:
+      output_dir: the run folder.
+      serving_dir: write `<serving_dir>/<version>/` for TensorFlow Serving
+        instead of the run's own files.
+      overrides: `export.*` keys to change.
+    """
+    console = rich.console.Console()
+    folder = runs.read_run(output_dir).file(results.CONFIG).parent
+    config, _, trained = _restore(folder, console)
+    config.update_from_flattened_dict(overrides)
+    if serving_dir is None:
+        _export(config, trained, folder, results.read(folder, results.COST))
+        html.write_report(folder)
+        for name in results.read(folder, results.COST)["files"]:
+            console.print(folder / name, highlight=False)
+        return
+    frozen = freeze(trained.model, trained.split, config.data.seed)
+    module = ServingModule(frozen, config.export.k)
+    console.print(saved_model.export_serving(module, Path(serving_dir)))
+
+
+def recommend(
+    output_dir: Path, raw_user_ids: list[str] | None, k: int
+) -> pd.DataFrame:
+    """Top-k items of users, items of their training and validation excluded.
+
+    Args:
+      output_dir: a finished run.
+      raw_user_ids: raw ids, or None for all users.
+      k: items for each user.
+
+    Returns:
+      Columns `user`, `rank` (from 1), `item`, `score`; raw ids.
+
+    Raises:
+      UserError: an id that the run does not know.
+    """
+    folder = runs.read_run(output_dir).file(results.CONFIG).parent
+    config, split, trained = _restore(folder, rich.console.Console(stderr=True))
+    rows = pd.Index(split.user_ids)
+    wanted = split.user_ids if raw_user_ids is None else raw_user_ids
+    users = rows.get_indexer(pd.Index(wanted, dtype=rows.dtype))
+    for raw_id, row in zip(wanted, users, strict=True):
+        if row < 0:
+            raise UserError(
+                "`--user` must be an id of the training data; it has "
+                f"{split.num_users} users, such as {split.user_ids[0]!r}. "
+                f"Received: {raw_id!r}."
+            )
+    module = ServingModule(freeze(trained.model, trained.split, config.data.seed), k)
+    answers = [
+        module.recommend(tf.constant(users[start : start + _USERS_AT_ONCE], tf.int64))
+        for start in range(0, len(users), _USERS_AT_ONCE)
+    ]
+    items = np.concatenate([answer["item_ids"] for answer in answers])
+    scores = np.concatenate([answer["scores"] for answer in answers])
+    count, width = items.shape
+    frame = pd.DataFrame(
+        {
+            "user": pd.Series(wanted).repeat(width).to_numpy(),
+            "rank": list(range(1, width + 1)) * count,
+            "item": split.item_ids[np.maximum(items.reshape(-1), 0)],
+            "score": scores.reshape(-1),
+        }
+    )
+    return frame[items.reshape(-1) >= 0].reset_index(drop=True)
+
+
+def _load(config: config_dict.ConfigDict, console: rich.console.Console) -> Split:
+    split = data.load_split(config.data)
+    for warning in split.warnings:
+        console.print(f"[yellow]Warning:[/] {warning}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{split.name} ({split.label}): {split.num_users:,} users, "
+        f"{split.num_items:,} items; {len(split.train):,} training, "
+        f"{len(split.validation):,} validation, {len(split.test):,} test interactions",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return split
+
+
+def _restore(
+    folder: Path, console: rich.console.Console
+) -> tuple[config_dict.ConfigDict, Split, methods.Trained]:
+    """The config, the split and the trained model of a finished run."""
+    settings = results.read(folder, results.CONFIG)
+    config = config_dict.ConfigDict(settings["config"])
+    split = _load(config, console)
+    run_folder.check_fingerprint(settings, split, folder)
+    method = plugins.find("dsl_tf.methods", config.method.name, "method")
+    task = methods.Task(split, settings["seed"], folder / CHECKPOINTS, console)
+    return config, split, methods.restore(task, config, method.make_tables)
+
+
+def _gather(output_dir: Path, members: list[Path]) -> None:
+    """Write the means of several seeds, and the best seed's exports, on top."""
+    if members == [output_dir]:
+        return
+    metrics = results.mean_and_deviation(members)
+    best = output_dir / f"seed_{metrics['best_seed']}"
+    for name in results.read(best, results.COST)["files"]:
+        with replacing(output_dir / name) as partial:
+            copy = shutil.copytree if (best / name).is_dir() else shutil.copy
+            copy(best / name, partial)
+    results.write(output_dir, results.METRICS, metrics)

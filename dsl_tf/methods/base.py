@@ -1,0 +1,230 @@
+"""What every method shares: one door, `train(task, config)`, and the passes behind."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rich.console
+import tensorflow as tf
+import tf_keras as keras
+from ml_collections import config_dict
+
+from dsl_tf import plugins
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.data import pipelines
+from dsl_tf.errors import UserError
+from dsl_tf.evaluation import protocols
+from dsl_tf.layers.tables import TableFactory
+from dsl_tf.training import checkpoints
+from dsl_tf.training.fit import FitSettings, build, fit
+from dsl_tf.training.state import TrainingState
+from dsl_tf.types import Interactions, RankingResult, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a method works on.
+
+    Attributes:
+      split: training and validation are read, test is not.
+      seed: of everything random in this run.
+      folder: where checkpoints go.
+      console: where progress goes.
+    """
+
+    split: Split
+    seed: int
+    folder: Path
+    console: rich.console.Console
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One training pass, for the cost report.
+
+    Attributes:
+      name: `select`, `refit`, or what the method calls it.
+      state: how it ended.
+      positives_per_step: positives in a batch.
+    """
+
+    name: str
+    state: TrainingState
+    positives_per_step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a method hands back.
+
+    Attributes:
+      model: with the weights to test and to export.
+      split: what the last pass was trained on.
+      passes: every pass over data that the method took, in order.
+    """
+
+    model: Backbone
+    split: Split
+    passes: tuple[Pass, ...]
+
+
+#: Makes the tables for a split: what is dense, what is sparse.
+MakeTables = Callable[[Split], TableFactory]
+#: Makes the callback that moves weights, from the steps planned; or None.
+MakeDynamic = Callable[[int], DynamicSparseTraining | None]
+
+
+def make_model(
+    split: Split, config: config_dict.ConfigDict, tables: TableFactory, seed: int
+) -> Backbone:
+    """A compiled backbone with all its variables, not yet trained."""
+    backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
+    model: Backbone = backbone.build(
+        config.model, split.num_users, split.num_items, tables, seed
+    )
+    model.compile(make_optimizer(config))
+    build(model)
+    return model
+
+
+def make_optimizer(config: config_dict.ConfigDict) -> keras.optimizers.Optimizer:
+    """The Keras optimiser of `optimizer.name` with `train.learning_rate`.
+
+    Raises:
+      UserError: Keras knows no such optimiser.
+    """
+    # Without the second key Keras reads the settings as those of TF 2.10.
+    settings = {
+        "learning_rate": config.train.learning_rate,
+        "is_legacy_optimizer": False,
+    }
+    try:
+        return keras.optimizers.get(
+            {"class_name": config.optimizer.name, "config": settings}
+        )
+    except ValueError as error:
+        raise UserError(
+            "`optimizer.name` must be a Keras optimiser, such as adam, adagrad or "
+            f"sgd. Received: {config.optimizer.name!r}."
+        ) from error
+
+
+#: Maps user rows int32 [B] to the scores of all items, float32 [B, num_items].
+Scorer = Callable[[tf.Tensor], tf.Tensor]
+
+
+def make_scorer(model: Backbone) -> Scorer:
+    """The model's `score` as a graph, traced once for all batches and epochs."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    def score(users: tf.Tensor) -> tf.Tensor:
+        return model.score({"user_id": users})
+
+    return score
+
+
+def evaluate(
+    score: Scorer, config: config_dict.ConfigDict, split: Split, part: str
+) -> RankingResult:
+    """Evaluate `part` of a split by the protocol of the config."""
+    protocol = protocols.find(config.evaluation.protocol)
+    cutoffs = tuple(config.evaluation.cutoffs)
+    return protocol.evaluate(score, split, part, cutoffs, seed=config.data.seed)
+
+
+def train_backbone(
+    task: Task,
+    config: config_dict.ConfigDict,
+    make_tables: MakeTables,
+    make_dynamic: MakeDynamic,
+) -> Trained:
+    """One pass selected on validation; with `train.refit`, a second one.
+
+    The second pass trains anew on training and validation together, for the
+    number of steps that validation chose, on the schedule of the first.
+
+    Args:
+      task: what to train on.
+      config: the whole config.
+      make_tables: dense or sparse.
+      make_dynamic: the callback that moves weights, if any.
+    """
+    batch_size = config.train.batch_size
+    planned = config.train.epochs * pipelines.steps_per_epoch(task.split, batch_size)
+
+    def run(name: str, split: Split, steps: int | None) -> tuple[Backbone, Pass]:
+        model = make_model(split, config, make_tables(split), task.seed)
+        validate = None
+        if steps is None and len(split.validation):
+            validate = functools.partial(
+                evaluate, make_scorer(model), config, split, "validation"
+            )
+        settings = FitSettings(
+            epochs=config.train.epochs,
+            batch_size=batch_size,
+            negatives=config.train.negatives,
+            patience=config.train.patience,
+            checkpoint_minutes=config.train.checkpoint_minutes,
+            seed=task.seed,
+            steps=steps,
+        )
+        state = fit(
+            model,
+            split,
+            settings,
+            task.folder / name,
+            validate,
+            f"recall@{config.evaluation.cutoffs[0]}",
+            task.console,
+            make_dynamic(planned),
+        )
+        return model, Pass(name, state, min(batch_size, len(split.train)))
+
+    model, select = run("select", task.split, None)
+    if not config.train.refit:
+        return Trained(model, task.split, (select,))
+    everything = with_validation(task.split)
+    model, refit = run("refit", everything, select.state.best_step)
+    return Trained(model, everything, (select, refit))
+
+
+def restore(
+    task: Task,
+    config: config_dict.ConfigDict,
+    make_tables: Callable[[config_dict.ConfigDict, Split, int], TableFactory],
+) -> Trained:
+    """What `train` handed back, read from the task's folder.
+
+    Raises:
+      UserError: the run has not finished its training.
+    """
+    names = ("select", "refit") if config.train.refit else ("select",)
+    passes = []
+    for name in names:
+        state = checkpoints.read_state(task.folder / name)
+        if state is None or not state["finished"]:
+            raise UserError(
+                "The run must have finished its training; --resume goes on with it. "
+                f"Received: {task.folder.parent}."
+            )
+        positives = min(config.train.batch_size, len(task.split.train))
+        passes.append(Pass(name, TrainingState(**state), positives))
+    split = with_validation(task.split) if config.train.refit else task.split
+    model = make_model(split, config, make_tables(config, split, task.seed), task.seed)
+    best = checkpoints.BestWeights(task.folder / names[-1], model.weights)
+    best.restore(passes[-1].state.best_epoch)
+    return Trained(model, split, tuple(passes))
+
+
+def with_validation(split: Split) -> Split:
+    """The split whose training part holds the validation part too."""
+    users = np.concatenate([split.train.users, split.validation.users])
+    items = np.concatenate([split.train.items, split.validation.items])
+    order = np.lexsort((items, users))
+    nothing = split.validation.take(np.zeros(0, np.int64))
+    return dataclasses.replace(
+        split, train=Interactions(users[order], items[order]), validation=nothing
+    )

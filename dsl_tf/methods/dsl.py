@@ -1,0 +1,63 @@
+"""Dynamic Sparse Learning (Wang et al., WSDM 2024, sec. 3.1, Algorithm 1)."""
+
+from ml_collections import config_dict
+
+from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.errors import UserError
+from dsl_tf.layers.tables import SparseTables
+from dsl_tf.methods import base
+from dsl_tf.sparsity import growth, pruning
+
+_BUDGETS = ("joint", "per_table")
+
+
+def make_tables(
+    config: config_dict.ConfigDict, split: base.Split, seed: int
+) -> SparseTables:
+    """Sparse tables of `sparsity.target`, in `storage`.
+
+    Raises:
+      UserError: an unknown `sparsity.budget`.
+    """
+    if config.sparsity.budget not in _BUDGETS:
+        raise UserError(
+            f"`sparsity.budget` must be one of {', '.join(_BUDGETS)}. "
+            f"Received: {config.sparsity.budget!r}."
+        )
+    return SparseTables(
+        activity=split.activity(),
+        popularity=split.popularity(),
+        sparsity=config.sparsity.target,
+        storage=config.storage,
+        joint=config.sparsity.budget == "joint",
+        seed=seed,
+    )
+
+
+def make_dynamic(
+    config: config_dict.ConfigDict, planned_steps: int, seed: int
+) -> DynamicSparseTraining:
+    """The callback of the `sparsity`, `pruning` and `growth` nodes."""
+    horizon = config.growth.horizon
+    return DynamicSparseTraining(
+        initial_update_ratio=config.sparsity.initial_update_ratio,
+        update_interval=config.sparsity.update_interval,
+        end_step=int(config.sparsity.end_fraction * planned_steps),
+        decay=config.sparsity.schedule,
+        prune_criterion=pruning.find(config.pruning.criterion),
+        grow_criterion=growth.find(config.growth.criterion),
+        horizon=int(horizon) if horizon.isdecimal() else horizon,
+        recorder_rows=config.growth.recorder_rows,
+        exploration_replaces_step=config.sparsity.exploration_replaces_step,
+        seed=seed,
+    )
+
+
+def train(task: base.Task, config: config_dict.ConfigDict) -> base.Trained:
+    """Train sparse from the first step, moving weights on the schedule."""
+    return base.train_backbone(
+        task,
+        config,
+        lambda split: make_tables(config, split, task.seed),
+        lambda planned: make_dynamic(config, planned, task.seed),
+    )

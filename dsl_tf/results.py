@@ -1,0 +1,206 @@
+"""The files that a run writes beside its model: what was measured of it."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ml_collections import config_dict
+
+import dsl_tf
+from dsl_tf.accounting import cost
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.evaluation import protocols, references
+from dsl_tf.files import replacing, write_json
+from dsl_tf.methods.base import Trained
+from dsl_tf.training.state import TrainingState
+from dsl_tf.types import RankingResult, Split
+
+CONFIG, METRICS, COST = "config.json", "metrics.json", "cost.json"
+HISTORY, PER_USER, SPARSITY = "history.csv", "per_user.npz", "sparsity.npz"
+
+_PACKAGES = (
+    "tensorflow",
+    "tf_keras",
+    "tensorflow-recommenders",
+    "tensorflow-model-optimization",
+    "numpy",
+    "pandas",
+)
+#: Rows and columns of the heat map of weights.
+_HEAT_MAP = (200, 128)
+
+
+def settings(
+    config: config_dict.ConfigDict, split: Split, seed: int, command: str
+) -> dict[str, Any]:
+    """The content of `config.json`."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "config": json.loads(config.to_json_best_effort()),
+        "versions": {
+            "dsl_tf": dsl_tf.__version__,
+            "python": platform.python_version(),
+            **versions,
+        },
+        "seed": seed,
+        "data": {
+            "name": split.name,
+            "label": split.label,
+            "users": split.num_users,
+            "items": split.num_items,
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+            "fingerprint": split.fingerprint(),
+            "warnings": list(split.warnings),
+        },
+        "git_commit": _git_commit(),
+        "command": command,
+    }
+
+
+def metrics(
+    config: config_dict.ConfigDict,
+    trained: Trained,
+    split: Split,
+    test: RankingResult,
+) -> dict[str, Any]:
+    """The content of `metrics.json`; nothing in it is timed.
+
+    Args:
+      config: the whole config.
+      trained: what the method handed back.
+      split: before any refit.
+      test: the evaluation of the test set.
+    """
+    selection = trained.passes[0].state
+    best = next(r for r in selection.history if r["epoch"] == selection.best_epoch)
+    popularity = protocols.find(config.evaluation.protocol).evaluate(
+        references.same_for_all(
+            references.popularity_scores(trained.split.train, split.num_items)
+        ),
+        split,
+        "test",
+        tuple(config.evaluation.cutoffs),
+        seed=config.data.seed,
+    )
+    return {
+        "protocol": test.protocol,
+        "refit": len(trained.passes) > 1,
+        "valid": {
+            key.removeprefix("valid_"): value
+            for key, value in best.items()
+            if key.startswith("valid_")
+        },
+        "test": {
+            **test.mean,
+            "ci95": {name: list(bounds) for name, bounds in test.ci95.items()},
+        },
+        "reference": {"popularity": popularity.mean},
+        "best_epoch": selection.best_epoch,
+        "users": len(test.users),
+        "users_left_out": test.left_out,
+    }
+
+
+def costs(
+    config: config_dict.ConfigDict, trained: Trained, base_rss_bytes: int
+) -> dict[str, Any]:
+    """The content of `cost.json`, but for the exported files."""
+    passes = [
+        cost.PassCost(
+            name=each.name,
+            steps=each.state.history[-1]["step"],
+            epochs=each.state.epochs,
+            seconds=round(each.state.seconds, 3),
+            peak_rss_bytes=each.state.peak_rss_bytes,
+            positives=each.positives_per_step,
+            negatives=config.train.negatives,
+        )
+        for each in trained.passes
+    ]
+    return cost.report(trained.model, passes, base_rss_bytes)
+
+
+def write_history(folder: Path, state: TrainingState) -> None:
+    """One row an epoch."""
+    with replacing(folder / HISTORY) as partial:
+        pd.DataFrame(state.history).to_csv(partial, index=False)
+
+
+def write_per_user(folder: Path, test: RankingResult) -> None:
+    """Each test user's metrics, for paired comparisons."""
+    _write_arrays(folder / PER_USER, {"users": test.users, **test.per_user})
+
+
+def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
+    """How sparse the rows of each user and item are (DSL Figure 4)."""
+    rows = np.arange(split.num_users, dtype=np.int32)
+    users = model.user_vectors({"user_id": rows}).numpy()
+    items = model.item_vectors().numpy()
+    order = np.argsort(split.popularity(), kind="stable")
+    shown = order[np.linspace(0, len(order) - 1, min(_HEAT_MAP[0], len(order)), dtype=int)]
+    _write_arrays(
+        folder / SPARSITY,
+        {
+            "users": (users == 0).mean(axis=1, dtype=np.float32),
+            "items": (items == 0).mean(axis=1, dtype=np.float32),
+            "user_activity": split.activity(),
+            "item_popularity": split.popularity(),
+            "heat_map": np.abs(items[shown, : _HEAT_MAP[1]]),
+        },
+    )
+
+
+def write(folder: Path, name: str, content: dict[str, Any]) -> None:
+    """Write one of the JSON files."""
+    write_json(folder / name, content)
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    """Read one of the JSON files."""
+    content: dict[str, Any] = json.loads((folder / name).read_text("utf-8"))
+    return content
+
+
+def mean_and_deviation(folders: list[Path]) -> dict[str, Any]:
+    """`metrics.json` of the runs of several seeds: means, and `std` beside them.
+
+    The deviation is the sample's (n - 1). The best seed is the best on
+    validation, by the first metric there.
+    """
+    each = [read(folder, METRICS) for folder in folders]
+    seeds = [read(folder, CONFIG)["seed"] for folder in folders]
+    result = dict(each[0])
+    for part in ("valid", "test"):
+        names = [k for k, v in each[0][part].items() if not isinstance(v, dict)]
+        values = {name: [run[part][name] for run in each] for name in names}
+        result[part] = {name: float(np.mean(v)) for name, v in values.items()}
+        result[part]["std"] = {n: float(np.std(v, ddof=1)) for n, v in values.items()}
+    scores = [next(iter(run["valid"].values()), 0.0) for run in each]
+    result["best_epoch"] = [run["best_epoch"] for run in each]
+    return {**result, "seeds": seeds, "best_seed": seeds[int(np.argmax(scores))]}
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _git_commit() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

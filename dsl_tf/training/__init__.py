@@ -1,0 +1,1 @@
+"""One way to train every backbone with every method: `fit`, observed and safe."""

@@ -1,0 +1,220 @@
+"""The callbacks of a run: loss, validation and checkpoints."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import tf_keras as keras
+
+from dsl_tf.accounting import size
+from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.errors import UserError
+from dsl_tf.training.checkpoints import BestWeights, CheckpointFolder
+from dsl_tf.training.state import TrainingState
+from dsl_tf.types import RankingResult
+
+
+class LossLog(keras.callbacks.Callback):
+    """Sums the losses of an epoch's batches, and its seconds."""
+
+    def __init__(self, state: TrainingState) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._state = state
+        self._begun = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Start the clock of a step."""
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Add a step's loss.
+
+        Raises:
+          UserError: the loss is not finite.
+        """
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            step = int(self.model.optimizer.iterations)
+            raise UserError(
+                "The loss must stay finite; a lower `train.learning_rate` may help. "
+                f"Received: loss={loss} at step {step}."
+            )
+        self._state.loss_sum += loss
+        self._state.loss_count += 1
+        self._state.epoch_seconds += time.perf_counter() - self._begun
+
+
+class Validation(keras.callbacks.Callback):
+    """Validates after each epoch, keeps the best weights, stops in time.
+
+    Args:
+      state: of the run.
+      validate: evaluates the model as it is; None where no user has an item
+        held out for validation: then the last epoch is the best.
+      metric: the metric of `validate` that selects, the higher the better.
+      best: where the best weights go.
+      patience: epochs without a better one before training stops; 0 = never.
+      epochs: epochs planned.
+      positives_per_step: positives in a batch.
+      dynamic: whose exchanges go into the history, or None.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        validate: Callable[[], RankingResult] | None,
+        metric: str,
+        best: BestWeights,
+        patience: int,
+        epochs: int,
+        positives_per_step: int,
+        dynamic: DynamicSparseTraining | None,
+    ) -> None:
+        super().__init__()
+        self._state = state
+        self._validate = validate
+        self._metric = metric
+        self._best = best
+        self._patience = patience
+        self._epochs = epochs
+        self._positives_per_step = positives_per_step
+        self._dynamic = dynamic
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Validate, select, and write the epoch's row of the history."""
+        state = self._state
+        begun = time.perf_counter()
+        metrics = {} if self._validate is None else self._validate().mean
+        validation_seconds = time.perf_counter() - begun
+        score = metrics.get(self._metric, float(epoch))
+        state.epochs = epoch + 1
+        if score > state.best_score or self._validate is None:
+            state.best_score, state.best_epoch = score, state.epochs
+            state.best_step = int(self.model.optimizer.iterations)
+            self._best.save(state.epochs)
+        seconds = max(state.epoch_seconds, 1e-9)
+        state.history.append(
+            {
+                "epoch": state.epochs,
+                "step": int(self.model.optimizer.iterations),
+                "loss": state.loss,
+                **{f"valid_{name}": value for name, value in metrics.items()},
+                "seconds": round(seconds, 3),
+                "validation_seconds": round(validation_seconds, 3),
+                "positives_per_second": round(
+                    state.loss_count * self._positives_per_step / seconds
+                ),
+                **self._exchanges(),
+            }
+        )
+        state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
+        waited = state.epochs - state.best_epoch
+        state.finished = state.epochs >= self._epochs or (
+            0 < self._patience <= waited
+        )
+        self.model.stop_training = state.finished
+
+    def _exchanges(self) -> dict[str, Any]:
+        """The history's columns on what this epoch's explorations did."""
+        if self._dynamic is None:
+            return {}
+        since = self._state.history[-1]["step"] if self._state.history else 0
+        records = [each for each in self._dynamic.records if each.step > since]
+        weights = self._dynamic.sparse_weights().values()
+        return {
+            "update_ratio": records[-1].update_ratio if records else 0.0,
+            "nnz": sum(weight.nnz for weight in weights),
+            "exchange_asked": sum(each.asked for each in records),
+            "exchange_offered": sum(each.offered for each in records),
+            "exchange_done": sum(each.done for each in records),
+        }
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves at every epoch's end, every so many minutes, and when stopped.
+
+    A stop signal (Ctrl-C, SIGTERM) lets the step or the validation end, saves,
+    and only then raises `KeyboardInterrupt`.
+
+    Args:
+      state: of the run.
+      folder: where checkpoints go.
+      best: the best weights, which checkpoints refer to by epoch.
+      minutes: between checkpoints within an epoch.
+      steps_per_epoch: a checkpoint between an epoch's last step and its
+        validation could not be resumed from, so none is made there.
+      dynamic: whose state is saved too, or None.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        folder: CheckpointFolder,
+        best: BestWeights,
+        minutes: float,
+        steps_per_epoch: int,
+        dynamic: DynamicSparseTraining | None,
+    ) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._state = state
+        self._folder = folder
+        self._best = best
+        self._seconds = minutes * 60
+        self._steps_per_epoch = steps_per_epoch
+        self._dynamic = dynamic
+        self._saved = self._clock = time.perf_counter()
+        self._stopped = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Start the clocks."""
+        self._saved = self._clock = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Save where it is time."""
+        step = int(self.model.optimizer.iterations)
+        due = self._stopped or time.perf_counter() - self._saved >= self._seconds
+        if due and step % self._steps_per_epoch:
+            self._save(step)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save; validation has run."""
+        self._save(int(self.model.optimizer.iterations))
+
+    def _save(self, step: int) -> None:
+        now = time.perf_counter()
+        state = self._state
+        state.seconds += now - self._clock
+        state.peak_rss_bytes = max(state.peak_rss_bytes, size.peak_rss_bytes())
+        if self._dynamic is not None:
+            state.exploration = self._dynamic.state()
+        self._folder.save(step, dataclasses.asdict(state))
+        if state.best_epoch:
+            self._best.prune(state.best_epoch)
+        self._clock = now
+        self._saved = time.perf_counter()
+        if self._stopped:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def stop_signals(self) -> Iterator[None]:
+        """Within it, a first stop signal waits for a checkpoint; a second does not."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self._stopped:
+                raise KeyboardInterrupt
+            self._stopped = True
+
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(kind, stop) for kind in kinds]
+        try:
+            yield
+        finally:
+            for kind, handler in zip(kinds, before, strict=True):
+                signal.signal(kind, handler)

@@ -1,0 +1,142 @@
+import pandas as pd
+import pytest
+
+from dsl_tf.data import tables
+from dsl_tf.data.tables import Columns
+from dsl_tf.errors import UserError
+
+IDS = Columns("user", "item")
+RATED = Columns("user", "item", "rating")
+TIMED = Columns("user", "item", "", "time")
+
+
+def ids(table):
+    return list(zip(table.users.to_pylist(), table.items.to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "user,item\n007,a b\n7,ü\n"),
+        ("a.csv.gz", "user,item\n007,a b\n7,ü\n"),
+        ("a.tsv", "item\tuser\na b\t007\nü\t7\n"),
+        ("a.csv", "\ufeffuser;n;item\r\n\r\n007;1;a b\r\n7;2;ü"),
+        ("a.tsv", 'user,item\n"007","a b"\n7,ü\n'),
+    ],
+)
+def test_ids_stay_as_they_are_written(write, name, text):
+    assert ids(tables.read(write(name, text), IDS)) == [("007", "a b"), ("7", "ü")]
+
+
+def test_parquet_ids_of_any_type(tmp_path):
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"user": [12, 7, 12], "item": ["b", "a", "b"], "rating": 4})
+    for column in (frame.item, frame.item.astype("category")):
+        frame.assign(item=column).to_parquet(path)
+        table = tables.read(path, RATED)
+        assert ids(table) == [("12", "b"), ("7", "a"), ("12", "b")]
+        assert table.ratings.tolist() == [4, 4, 4]
+
+
+def test_separator_may_be_given(write):
+    path = write("a.csv", "user:item\n1:2\n")
+    assert ids(tables.read(path, IDS, ":")) == [("1", "2")]
+    with pytest.raises(UserError, match="must be one letter"):
+        tables.read(path, IDS, "::")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_missing_column_lists_those_found(write, tmp_path, name):
+    frame = pd.DataFrame({"UserID": [1], "item": [2]})
+    path = tmp_path / name
+    if name == "a.csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    with pytest.raises(UserError, match=r"'user' must.*columns 'UserID', 'item'\.$"):
+        tables.read(path, IDS)
+
+
+def test_optional_column_may_be_missing(write):
+    path = write("a.csv", "user,item\n1,2\n")
+    assert tables.read(path, TIMED, optional="time").times is None
+    with pytest.raises(UserError, match="Column 'time' must be in"):
+        tables.read(path, TIMED)
+
+
+@pytest.mark.parametrize("value", ["", " ", "NaN", "null", "<NA>", '"a\nb"'])
+def test_missing_id_names_file_and_line(write, value):
+    path = write("a.csv", f"user,item\n1,2\n\n2,{value}\n")
+    with pytest.raises(UserError, match=r"Each 'item' must be.*a\.csv, line 4\.$"):
+        tables.read(path, IDS)
+
+
+def test_missing_id_in_parquet_names_the_row(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"user": ["a", None], "item": [1, 2]}).to_parquet(path)
+    with pytest.raises(UserError, match=r"'user' must.*None in .*a\.parquet, row 2\.$"):
+        tables.read(path, IDS)
+
+
+@pytest.mark.parametrize("value", ["good", ""])
+def test_rating_that_is_no_number(write, value):
+    text = f"user,item,rating\n1,2,5\n1,3,{value}\n"
+    with pytest.raises(UserError, match=r"Each 'rating' must be a number.*, line 3\.$"):
+        tables.read(write("a.csv", text), RATED)
+    assert len(ids(tables.read(write("a.csv", text), IDS))) == 2  # not read: no matter
+
+
+def test_row_of_another_width(write):
+    path = write("a.csv", "user,item\n1,2\n\n1,2,3\n")
+    with pytest.raises(UserError, match=r"2 columns. Received: 3 in .*, line 4\.$"):
+        tables.read(path, IDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must not be empty"),
+        (b"user,item\n", "must have rows"),
+        (b"user,item\n\xff,1\n", "text in UTF-8"),
+    ],
+)
+def test_files_with_nothing_to_read(write, content, message):
+    with pytest.raises(UserError, match=rf"{message}.*a\.csv\.$"):
+        tables.read(write("a.csv", content), IDS)
+
+
+def test_broken_parquet(write):
+    with pytest.raises(UserError, match=r"must be whole.*a\.parquet"):
+        tables.read(write("a.parquet", b"PAR1 no"), IDS)
+
+
+def test_truncated_gzip(write):
+    path = write("a.csv.gz", "user,item\n" + "1,2\n" * 100)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"whole|readable"):
+        tables.read(path, IDS)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["7", "978300760"], [7, 978300760]),
+        (["0.25", "2"], [250_000, 2_000_000]),
+        (["2000-01-02", "1970-01-01"], [946771200, 0]),
+        (["1970-01-01T00:01:00Z", "1970-01-01T00:00:09Z"], [60, 9]),
+        (["1970-01-01 00:00:01.5", "Jan 2 1970"], [1, 86400]),
+    ],
+)
+def test_times(write, values, expected):
+    rows = "".join(f"1,{n},{value}\n" for n, value in enumerate(values))
+    table = tables.read(write("a.csv", f"user,item,time\n{rows}"), TIMED)
+    assert table.times.tolist() == expected
+    assert table.times.dtype == "int64"
+
+
+@pytest.mark.parametrize("value", ["soon", ""])
+def test_wrong_time_names_file_and_line(write, value):
+    for good in ("2000-01-02", "978300760"):
+        path = write("a.csv", f"user,item,time\n1,2,{good}\n1,3,{value}\n")
+        with pytest.raises(UserError, match=r"Each 'time' must be a time.*line 3\.$"):
+            tables.read(path, TIMED)

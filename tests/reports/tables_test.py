@@ -1,0 +1,99 @@
+import io
+import shlex
+
+import rich.console
+
+from dsl_tf.reports import tables
+from dsl_tf.reports.runs import read_run
+
+
+def _printed(run, **options) -> str:
+    console = rich.console.Console(file=io.StringIO(), **options)
+    tables.summary(run, console)
+    return console.file.getvalue()
+
+
+def test_metrics_stand_beside_their_interval_and_popularity(make_run):
+    lines = [line.split() for line in _printed(read_run(make_run())).splitlines()]
+    header = ["metric", "test", "95", "%", "interval", "popularity", "validation"]
+    assert header in lines
+    assert ["recall@20", "0.3750", "[0.1250,", "0.6250]", "0.1250", "0.5000"] in lines
+    assert ["coverage@20", "0.7500", "-", "-", "-"] in lines
+
+
+def test_costs_have_units_and_say_how_they_were_found(make_run):
+    lines = [line.split() for line in _printed(read_run(make_run())).splitlines()]
+    for line in (
+        "sparsity 75.00 % counted",
+        "model.tflite 2.0 MB measured",
+        "training state 4.8 kB counted",
+        "training memory 100.0 MB measured",
+        "training time 12.5 s measured",
+        "training MACs 2.00 GMAC derived",
+    ):
+        assert line.split() in lines
+
+
+def test_the_protocol_and_the_selection_are_named(make_run):
+    assert (
+        "protocol full_ranking; 4 users; no refit; best epoch 2 of 3 (validation)"
+        in _printed(read_run(make_run()))
+    )
+
+
+def test_warnings_of_the_data_are_repeated(make_run):
+    printed = _printed(read_run(make_run()))
+    assert "warning: 2 duplicates were dropped." in printed
+
+
+def test_a_log_gets_plain_lines_however_narrow(make_run):
+    printed = _printed(read_run(make_run()), width=20)
+    assert "\x1b" not in printed
+    assert "[0.1250, 0.6250]" in printed
+    assert "…" not in printed
+
+
+def test_a_narrow_terminal_loses_no_digit(make_run):
+    printed = _printed(
+        read_run(make_run()), width=30, force_terminal=True, color_system=None
+    )
+    for text in ("recall@20", "0.3750", "0.1250", "model.tflite", "measured"):
+        assert text in printed
+    assert "…" not in printed
+
+
+def test_several_seeds_show_their_deviation(make_run_of_seeds):
+    run = read_run(make_run_of_seeds())
+    printed = _printed(run)
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["recall@20", "0.5000", "-", "0.1250", "0.1250", "0.5000"] in lines
+    assert "mean of seeds 3, 4 (costs and files: seed 4)" in printed
+
+
+def test_next_commands_survive_a_shell(make_run):
+    folder = make_run("a run; rm")
+    (folder / "vocabulary").mkdir()
+    (folder / "vocabulary" / "users.txt").write_text("it's $HOME\nother\n")
+    recommend, export, compare = tables.next_commands(read_run(folder))
+    main = ["python", "-m", "dsl_tf.main", f"--output_dir={folder}"]
+    assert shlex.split(recommend) == [*main, "--mode=recommend", "--user=it's $HOME"]
+    serving = f"--serving_dir={folder / 'serving'}"
+    assert shlex.split(export) == [*main, "--mode=export", serving]
+    assert shlex.split(compare)[-2:] == [str(folder), "OTHER_RUN"]
+
+
+def test_the_suggested_user_is_one_of_the_test_set(make_run):
+    folder = make_run(users=[2, 3, 5, 7])
+    (folder / "vocabulary").mkdir()
+    (folder / "vocabulary" / "users.txt").write_text("u0\nu1\nu2\nu3\n")
+    assert tables.next_commands(read_run(folder))[0].endswith("--user=u2")
+
+
+def test_without_a_vocabulary_the_user_is_a_placeholder(make_run):
+    command = tables.next_commands(read_run(make_run()))[0]
+    assert command.endswith("--user=RAW_ID")
+
+
+def test_markup_in_a_name_is_only_text(make_run):
+    run = read_run(make_run(data={"name": "[bold]toy[/bold]"}))
+    assert "on [bold]toy[/bold] (given)" in _printed(run)
