@@ -35,13 +35,12 @@ BROKEN_SCANN = (1, 4, 2)
 
 
 def check() -> None:
-    """Sets the variables that TensorFlow reads at its import, and checks.
+    """Asks TensorFlow for Keras 2, and checks that it can and will be so.
 
     Raises:
       ImportError: one line says what is wrong and what to do.
     """
     legacy_keras = os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     message = problem(_installed(), legacy_keras, _has_keras_3())
     if message:
         raise ImportError(f"dsl_tf cannot run here: {message}")

@@ -163,9 +163,7 @@ def export(
     console.print(saved_model.export_serving(module, Path(serving_dir)))
 
 
-def recommend(
-    output_dir: Path, raw_user_ids: list[str] | None, k: int
-) -> pd.DataFrame:
+def recommend(output_dir: Path, raw_user_ids: list[str] | None, k: int) -> pd.DataFrame:
     """Top-k items of users, items of their training and validation excluded.
 
     Args:

@@ -65,15 +65,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(command: flags.Command) -> None:
+    # What matters of TensorFlow's log arrives as an exception as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     absl.logging.set_verbosity(absl.logging.ERROR)
     with environment.native_log_hidden():
         # Not at the top: TensorFlow takes seconds, a wrong flag should not.
-        import tensorflow as tf
-
         from dsl_tf import experiment
-
-        tf.config.list_physical_devices()  # The search for a GPU logs, too.
 
     match command.mode:
         case "train":

@@ -144,7 +144,9 @@ def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
     users = model.user_vectors({"user_id": rows}).numpy()
     items = model.item_vectors().numpy()
     order = np.argsort(split.popularity(), kind="stable")
-    shown = order[np.linspace(0, len(order) - 1, min(_HEAT_MAP[0], len(order)), dtype=int)]
+    shown = order[
+        np.linspace(0, len(order) - 1, min(_HEAT_MAP[0], len(order)), dtype=int)
+    ]
     _write_arrays(
         folder / SPARSITY,
         {

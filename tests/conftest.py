@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import dsl_tf  # noqa: F401
 
 

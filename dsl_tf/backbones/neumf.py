@@ -90,9 +90,7 @@ class NeuMF(Backbone):
 
         def scaled(name: str, stream: str) -> keras.initializers.Initializer:
             key = streams.key(seed, f"initial/{stream}")
-            return keras.initializers.get(
-                {"class_name": name, "config": {"seed": key}}
-            )
+            return keras.initializers.get({"class_name": name, "config": {"seed": key}})
 
         self.gmf = tables.user_item(gmf_dim, "gmf", normal("gmf"))
         self.mlp = tables.user_item(mlp_dim, "mlp", normal("mlp"))
@@ -114,7 +112,9 @@ class NeuMF(Backbone):
             shape=[gmf_dim + widths[-1]],
             initializer=scaled("LecunUniform", "head"),
         )
-        self.head_bias = self.add_weight(name="head_bias", shape=[], initializer="zeros")
+        self.head_bias = self.add_weight(
+            name="head_bias", shape=[], initializer="zeros"
+        )
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""
@@ -130,27 +130,27 @@ class NeuMF(Backbone):
     def _logits(
         self, inputs: Mapping[str, tf.Tensor], training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        # The rows are looked up apart: slicing what `user_vectors` joins would
+        # copy every gradient on the way back.
+        users = inputs["user"]
         items = tf.concat([inputs["item"][:, None], inputs["negatives"]], axis=1)
-        users = self.user_vectors({"user_id": inputs["user"]})
-        rows = tf.concat([self.gmf.items(items), self.mlp.items(items)], axis=-1)
-        squares = tf.reduce_mean(tf.reduce_sum(tf.square(users), -1)) + tf.reduce_mean(
-            tf.reduce_sum(tf.square(rows), [1, 2])
-        )
-        gmf_dim = self._dims[0]
-        logits = tf.einsum(
-            "bd,bnd->bn", users[:, :gmf_dim] * self.head[:gmf_dim], rows[..., :gmf_dim]
-        )
-        user_part, item_part = self._first_layer(users, rows)
+        gmf_users, gmf_items = self.gmf.users(users), self.gmf.items(items)
+        mlp_users, mlp_items = self.mlp.users(users), self.mlp.items(items)
+        rows = (gmf_users, gmf_items, mlp_users, mlp_items)
+        squares = tf.add_n([tf.reduce_sum(tf.square(each)) for each in rows])
+        scaled = gmf_users * self.head[: self._dims[0]]
+        user_part, item_part = self._first_layer(mlp_users, mlp_items)
         hidden = tf.nn.relu(user_part[:, None] + item_part)
-        return logits + self._tower(hidden, training), squares
+        logits = tf.linalg.matvec(gmf_items, scaled) + self._tower(hidden, training)
+        return logits, squares / tf.cast(tf.size(users), tf.float32)
 
     def _first_layer(
         self, users: tf.Tensor, items: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        gmf_dim, mlp_dim = self._dims
+        mlp_dim = self._dims[1]
         kernel = self.kernels[0]
-        user_part = tf.matmul(users[:, gmf_dim:], kernel[:mlp_dim]) + self.biases[0]
-        flat = tf.reshape(items[..., gmf_dim:], [-1, mlp_dim])
+        user_part = tf.matmul(users, kernel[:mlp_dim]) + self.biases[0]
+        flat = tf.reshape(items, [-1, mlp_dim])
         item_part = tf.matmul(flat, kernel[mlp_dim:])
         shape = tf.concat([tf.shape(items)[:-1], [kernel.shape[1]]], axis=0)
         return user_part, tf.reshape(item_part, shape)
@@ -181,9 +181,11 @@ class NeuMF(Backbone):
         """Logits of each user with each item, [B, n]."""
         gmf_dim = self._dims[0]
         gmf = tf.matmul(
-            users[:, :gmf_dim] * self.head[:gmf_dim], items[:, :gmf_dim], transpose_b=True
+            users[:, :gmf_dim] * self.head[:gmf_dim],
+            items[:, :gmf_dim],
+            transpose_b=True,
         )
-        user_part, item_part = self._first_layer(users, items)
+        user_part, item_part = self._first_layer(users[:, gmf_dim:], items[:, gmf_dim:])
         return gmf + self._tower(tf.nn.relu(user_part[:, None] + item_part), False)
 
     def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:

@@ -16,6 +16,8 @@ from dsl_tf.types import Dataset, Interactions
 
 #: Row numbers have at most this many digits: they are stored as int32.
 MAX_DIGITS = 9
+#: A table of fewer rows may be as empty as it likes.
+MAX_SPARSE_ROWS = 1_000_000
 
 
 class Lines(NamedTuple):
@@ -190,10 +192,19 @@ def with_ids(
       folder: where `user_list.txt` and `item_list.txt` may lie.
       name: of the data set.
       split_label: of the split that the parts are.
+
+    Raises:
+      UserError: the numbers are so large that they must be raw ids, or a wrong
+        list of raw ids.
     """
     ids, warnings = [], []
     for kind in ("user", "item"):
         rows = np.concatenate([getattr(part, f"{kind}s") for part in parts.values()])
+        if rows.max(initial=0) >= max(MAX_SPARSE_ROWS, 100 * len(rows)):
+            raise UserError(
+                "Adjacency lists must hold row numbers; raw ids go into a csv. "
+                f"Received: {kind} {rows.max()} in {folder}."
+            )
         counts = np.bincount(rows)
         ids.append(read_ids(folder, f"{kind}_list.txt", len(counts)))
         if gaps := len(ids[-1]) - np.count_nonzero(counts):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from dsl_tf.data import adjacency, tables
+from dsl_tf.data import adjacency, reading, tables
 from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset, Interactions
 
@@ -61,11 +61,9 @@ def kind(path: pathlib.Path) -> str:
 
 
 def _parts(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    known = [
-        file
-        for file in sorted(folder.iterdir())
-        if file.is_file() and kind(file) in SUFFIXES
-    ]
+    with reading.one_line_errors(folder):
+        names = sorted(folder.iterdir())
+    known = [file for file in names if file.is_file() and kind(file) in SUFFIXES]
     parts: dict[str, pathlib.Path] = {}
     for file in known:
         part = file.name.removesuffix(".gz").removesuffix(kind(file))
@@ -81,10 +79,10 @@ def _parts(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         whole = [file for file in known if kind(file) != ".txt"]
         if len(whole) == 1:
             return {"train": whole[0]}
-        names = ", ".join(file.name for file in whole[:5]) or "no such file"
+        listed = ", ".join(file.name for file in whole[:5]) or "no such file"
         raise UserError(
             "A folder must hold train and test files, or one csv, tsv or parquet. "
-            f"Received: {names} in {folder}."
+            f"Received: {listed} in {folder}."
         )
     if "train" not in parts or set(parts) == {"train", "validation"}:
         raise UserError(

@@ -5,17 +5,10 @@ them need interactions sorted by user, then item (`interactions.unique_pairs`),
 so that the answer does not depend on the order of rows in a file.
 """
 
-import zlib
-
 import numpy as np
 
 from dsl_tf.errors import UserError
 from dsl_tf.types import Interactions
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """The random stream `name` of a seed (0 or more); no two names share one."""
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def test_counts(counts: np.ndarray, fraction: float) -> np.ndarray:

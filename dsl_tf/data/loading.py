@@ -1,5 +1,6 @@
 """From the config's `data` node to a `Split`: read, filter, split."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -34,7 +35,14 @@ def load_split(config: ConfigDict) -> Split:
         source = plugins.find("dsl_tf.data.datasets", config.name, "data set")
         dataset = source.load(data_root(config.root))
     dataset = filtered(dataset, config.min_rating, config.k_core)
-    return splits.split_dataset(dataset, config)
+    split = splits.split_dataset(dataset, config)
+    return dataclasses.replace(split, label=split.label + _filters(config))
+
+
+def _filters(config: ConfigDict) -> str:
+    """What a split's label must add: numbers on other interactions differ."""
+    rated = f", ratings >= {config.min_rating:g}" if config.min_rating else ""
+    return rated + (f", {config.k_core}-core" if config.k_core > 1 else "")
 
 
 def data_root(root: str) -> pathlib.Path | None:

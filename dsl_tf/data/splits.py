@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from dsl_tf import streams
 from dsl_tf.data import holdout
 from dsl_tf.data import interactions as steps
 from dsl_tf.errors import UserError
@@ -136,7 +137,7 @@ def _anew(
     if lost := len(together) - len(everything):
         warnings.append(f"{lost:,} pairs in two parts of the source were merged.")
     counts = np.bincount(everything.users, minlength=len(dataset.user_ids))
-    rng = holdout.stream(config.seed, "test")
+    rng = streams.generator(config.seed, "test split")
     if way == "temporal":
         mask = holdout.latest(everything, config.test_fraction, rng)
     elif way == "leave_one_out":
@@ -161,7 +162,7 @@ def _carved(
     if one_each:
         held_out = np.minimum(held_out, 1)
     choose = holdout.latest_per_user if by_time else holdout.random_per_user
-    return choose(train, held_out, holdout.stream(config.seed, "validation"))
+    return choose(train, held_out, streams.generator(config.seed, "validation split"))
 
 
 def untidy(split: Split) -> tuple[str, ...]:

@@ -173,6 +173,10 @@ def place(path: pathlib.Path, row: int) -> str:
 
 def _ids(table: pa.Table, name: str, path: pathlib.Path) -> pa.ChunkedArray:
     column = table.column(name)
+    if pa.types.is_nested(column.type):
+        raise UserError(
+            f"Each {name!r} must be an id. Received: {column.type} in {path}."
+        )
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     if column.type != _IDS:  # a parquet file may hold numbers
@@ -186,20 +190,20 @@ def _ids(table: pa.Table, name: str, path: pathlib.Path) -> pa.ChunkedArray:
             ],
             _IDS,
         )
-    start = 0
-    for chunk in column.chunks:
-        values = chunk.dictionary.to_pylist()
-        wrong = [_is_wrong(value) for value in values]
-        if chunk.null_count or any(wrong):
-            codes = chunk.indices.fill_null(len(values)).to_numpy()
-            rows = np.flatnonzero(np.array([*wrong, True])[codes])
-            if len(rows):
-                value = chunk[int(rows[0])].as_py()
-                raise UserError(
-                    f"Each {name!r} must be an id of one line, not missing. Received: "
-                    f"{value!r} in {place(path, start + int(rows[0]))}."
-                )
-        start += len(chunk)
+    column = column.unify_dictionaries()
+    values = column.chunk(0).dictionary.to_pylist()
+    wrong = np.array([*map(_is_wrong, values), True])
+    if wrong[:-1].any() or column.null_count:
+        codes = np.concatenate(
+            [chunk.indices.fill_null(len(values)).to_numpy() for chunk in column.chunks]
+        )
+        rows = np.flatnonzero(wrong[codes])
+        if len(rows):  # else a parquet file names what no row has
+            row = int(rows[0])
+            raise UserError(
+                f"Each {name!r} must be an id of one line, not missing. Received: "
+                f"{column[row].as_py()!r} in {place(path, row)}."
+            )
     return column
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from dsl_tf import files
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.export import files, saved_model, tflite
+from dsl_tf.export import saved_model, tflite
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import FrozenModel, freeze
 from dsl_tf.export.saved_model import ServingModule

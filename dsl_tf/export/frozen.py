@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.evaluation.ranking import tie_order
+from dsl_tf.evaluation.ranking import tie_order, tie_rank
 from dsl_tf.export.tables import nbytes
 from dsl_tf.types import Interactions, Split
 
@@ -73,9 +73,8 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
             "`backbone` and `split` must have as many users and items. Received: "
             f"{sizes} and {(split.num_users, split.num_items)}."
         )
-    order = np.asarray(tie_order(split.num_items, seed), np.int32)
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order), dtype=np.int32)
+    order = tie_order(split.num_items, seed)
+    position = tie_rank(split.num_items, seed)
     seen = Interactions(
         np.concatenate([split.train.users, split.validation.users]),
         position[np.concatenate([split.train.items, split.validation.items])],

@@ -7,10 +7,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from dsl_tf.export.console import quiet_tensorflow
-from dsl_tf.export.files import replacing
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
 from dsl_tf.export.tables import Float32Table, nbytes
+from dsl_tf.files import replacing
 
 #: User-item pairs scored at once. With 128 activations a pair, 128 MiB.
 PAIRS_PER_BLOCK = 2**18

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.device import DeviceModule
-from dsl_tf.export.files import replacing
 from dsl_tf.export.saved_model import write_signatures
 from dsl_tf.export.tables import Float16Table, Float32Table, Int8Table, Table
+from dsl_tf.files import replacing
 
 #: File name to how its tables are stored. The interaction's weights, some
 #: kilobytes, stay float32 in all of them: the converter's narrow weights are

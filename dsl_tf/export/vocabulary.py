@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dsl_tf.errors import UserError
-from dsl_tf.export.files import replacing
+from dsl_tf.files import replacing
 from dsl_tf.types import Split
 
 

@@ -6,7 +6,9 @@ from dsl_tf.layers.tables import DenseTables
 from dsl_tf.methods import base
 
 
-def make_tables(config: config_dict.ConfigDict, split: base.Split, seed: int) -> DenseTables:
+def make_tables(
+    config: config_dict.ConfigDict, split: base.Split, seed: int
+) -> DenseTables:
     """Plain Keras embeddings."""
     del config, seed
     return DenseTables(split.num_users, split.num_items)
@@ -15,5 +17,8 @@ def make_tables(config: config_dict.ConfigDict, split: base.Split, seed: int) ->
 def train(task: base.Task, config: config_dict.ConfigDict) -> base.Trained:
     """Train once; `sparsity.*` is ignored."""
     return base.train_backbone(
-        task, config, lambda split: make_tables(config, split, task.seed), lambda _: None
+        task,
+        config,
+        lambda split: make_tables(config, split, task.seed),
+        lambda _: None,
     )

@@ -14,5 +14,8 @@ __all__ = ["make_tables", "train"]
 def train(task: base.Task, config: config_dict.ConfigDict) -> base.Trained:
     """Train with the first mask; the schedule's keys are ignored."""
     return base.train_backbone(
-        task, config, lambda split: make_tables(config, split, task.seed), lambda _: None
+        task,
+        config,
+        lambda split: make_tables(config, split, task.seed),
+        lambda _: None,
     )

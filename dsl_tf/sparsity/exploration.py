@@ -67,7 +67,7 @@ def explore(
 
 
 def _is_in(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """bool [n]: which `values` occur in the sorted array `ascending`."""
+    """Bool [n]: which `values` occur in the sorted array `ascending`."""
     if not len(ascending):
         return np.zeros(len(values), bool)
     index = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)

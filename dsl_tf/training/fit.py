@@ -88,7 +88,11 @@ def fit(
     """
     optimizer = model.optimizer
     data = pipelines.pairwise(
-        split, settings.batch_size, settings.negatives, settings.seed, optimizer.iterations
+        split,
+        settings.batch_size,
+        settings.negatives,
+        settings.seed,
+        optimizer.iterations,
     )
     steps_per_epoch = pipelines.steps_per_epoch(split, settings.batch_size)
     positives_per_step = min(settings.batch_size, len(split.train))

@@ -115,9 +115,7 @@ class Validation(keras.callbacks.Callback):
         )
         state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
         waited = state.epochs - state.best_epoch
-        state.finished = state.epochs >= self._epochs or (
-            0 < self._patience <= waited
-        )
+        state.finished = state.epochs >= self._epochs or (0 < self._patience <= waited)
         self.model.stop_training = state.finished
 
     def _exchanges(self) -> dict[str, Any]:

@@ -102,4 +102,6 @@ class Progress(keras.callbacks.Callback):
         return f"{done + 1:>{len(str(self._epochs))}}/{self._epochs}"
 
     def _speed(self, steps: int, seconds: float) -> str:
-        return f"{steps * self._positives_per_step / max(seconds, 1e-9):,.0f} positives/s"
+        return (
+            f"{steps * self._positives_per_step / max(seconds, 1e-9):,.0f} positives/s"
+        )

@@ -49,9 +49,7 @@ def test_wrong_count_names_file_and_line(write, text):
         adjacency.read_counted(write("users.dat", text))
 
 
-@given(
-    st.sets(st.tuples(st.integers(0, 99), st.integers(0, 10**9 - 1)), min_size=1)
-)
+@given(st.sets(st.tuples(st.integers(0, 99), st.integers(0, 10**9 - 1)), min_size=1))
 def test_write_then_read(tmp_path_factory, rows):
     users, items = np.array(sorted(rows)).T.astype(np.int32)
     path = tmp_path_factory.mktemp("lists") / "a.txt"
@@ -80,6 +78,13 @@ def test_folder_keeps_row_numbers_and_counts_gaps(write, tmp_path):
         "2 user ids never occur (gaps in ids: kept as empty rows).",
         "2 item ids never occur (gaps in ids: kept as empty rows).",
     )
+
+
+def test_raw_ids_are_not_taken_for_row_numbers(write, tmp_path):
+    write("train.txt", "0 1\n1 990000001\n")
+    write("test.txt", "0 0\n")
+    with pytest.raises(UserError, match=r"raw ids go into a csv.*item 990000001 in"):
+        adjacency.load_folder(tmp_path, "sample", "theirs")
 
 
 def test_lists_give_raw_ids(write, tmp_path):

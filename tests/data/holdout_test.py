@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dsl_tf.data import holdout
 from dsl_tf.errors import UserError
+from dsl_tf.streams import generator
 from dsl_tf.types import Interactions
 
 
@@ -42,45 +43,40 @@ def test_random_per_user_takes_exactly_what_is_asked(counts, seed):
     counts = np.array(counts)
     held_out = counts // 2
     data = interactions_of(counts)
-    mask = holdout.random_per_user(data, held_out, holdout.stream(seed, "a"))
+    mask = holdout.random_per_user(data, held_out, generator(seed, "a"))
     taken = np.bincount(data.users[mask], minlength=len(counts))
     assert taken.tolist() == held_out.tolist()
-    again = holdout.random_per_user(data, held_out, holdout.stream(seed, "a"))
+    again = holdout.random_per_user(data, held_out, generator(seed, "a"))
     assert np.array_equal(mask, again)
 
 
 def test_every_item_is_held_out_equally_often():
     data, half = interactions_of([5] * 4000), np.full(4000, 2)
-    mask = holdout.random_per_user(data, half, holdout.stream(0, "a"))
+    mask = holdout.random_per_user(data, half, generator(0, "a"))
     shares = mask.reshape(4000, 5).mean(axis=0)
     # Binomial: standard deviation sqrt(.4 * .6 / 4000) = .0077.
     assert np.allclose(shares, 0.4, atol=0.04)
 
 
-def test_streams_of_other_names_and_seeds_differ():
-    draws = {holdout.stream(s, n).random() for s in (0, 1) for n in ("test", "other")}
-    assert len(draws) == 4
-
-
 def test_latest_per_user_goes_by_time():
     times = np.array([30, 10, 20, 5, 6])
     data = interactions_of([3, 2], times)
-    mask = holdout.latest_per_user(data, np.array([2, 1]), holdout.stream(0, "a"))
+    mask = holdout.latest_per_user(data, np.array([2, 1]), generator(0, "a"))
     assert mask.tolist() == [True, False, True, False, True]
 
 
 def test_latest_per_user_draws_between_equal_times():
     data = interactions_of([2] * 1000, np.zeros(2000, np.int64))
-    mask = holdout.latest_per_user(data, np.full(1000, 1), holdout.stream(0, "a"))
+    mask = holdout.latest_per_user(data, np.full(1000, 1), generator(0, "a"))
     assert 400 < mask[::2].sum() < 600
 
 
 def test_latest_takes_the_global_end():
     times = np.array([9, 1, 8, 2, 7, 3, 6, 4, 5, 0])
-    mask = holdout.latest(interactions_of([4, 6], times), 0.25, holdout.stream(0, "a"))
+    mask = holdout.latest(interactions_of([4, 6], times), 0.25, generator(0, "a"))
     assert sorted(times[mask].tolist()) == [7, 8, 9]  # floor(2.5 + 0.5)
 
 
 def test_latest_needs_times():
     with pytest.raises(UserError, match="needs a source with times"):
-        holdout.latest(interactions_of([2]), 0.5, holdout.stream(0, "a"))
+        holdout.latest(interactions_of([2]), 0.5, generator(0, "a"))

@@ -22,6 +22,7 @@ def test_own_file_from_end_to_end(write, data_config):
     path = write("likes.csv.gz", table(rows))
     split = load_split(data_config(path=str(path), min_rating=3.0, k_core=2))
     assert split.name == "likes"
+    assert split.label == "dsl_tf ratio 0.2 split, seed 0, ratings >= 3, 2-core"
     assert split.user_ids.tolist() == ["u0", "u1", "u2", "u3"]
     assert split.item_ids.tolist() == ["i0", "i1", "i2", "i3", "i4"]
     assert np.bincount(split.test.users).tolist() == [1, 1, 1, 1]

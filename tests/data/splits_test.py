@@ -38,7 +38,8 @@ def split_or_refuse(dataset, config):
     try:
         return splits.split_dataset(dataset, config)
     except UserError as error:
-        assert "must have training and test interactions" in str(error)
+        if "must have training and test interactions" not in str(error):
+            raise
         return None
 
 
@@ -50,7 +51,7 @@ def test_parts_are_sorted_disjoint_and_everything(data_config, rows, way, seed):
         return
     listed = [pairs(part) for part in parts(split)]
     assert all(part == sorted(set(part)) for part in listed)
-    together = sum(listed, [])
+    together = [pair for part in listed for pair in part]
     assert sorted(together) == sorted({(u, i) for u, i, _ in rows})
     assert all(part.users.dtype == np.int32 for part in parts(split))
     assert all(part.items.dtype == np.int32 for part in parts(split))
@@ -163,8 +164,7 @@ def test_given_split_is_used_as_given(make_interactions, make_dataset, data_conf
 def test_a_given_split_may_be_made_anew(make_interactions, make_dataset, data_config):
     dataset = given_sample(make_interactions, make_dataset)
     split = splits.split_dataset(dataset, data_config(split="ratio"))
-    together = sum((pairs(part) for part in parts(split)), [])
-    assert len(together) == 8
+    assert sum(map(len, parts(split))) == 8
     assert "3 pairs in two parts of the source were merged." in split.warnings
     assert split.candidates is None
 

@@ -78,6 +78,13 @@ def test_missing_id_in_parquet_names_the_row(tmp_path):
         tables.read(path, IDS)
 
 
+def test_lists_are_no_ids(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"user": ["a"], "item": [[1, 2]]}).to_parquet(path)
+    with pytest.raises(UserError, match=r"Each 'item' must be an id.*list<"):
+        tables.read(path, IDS)
+
+
 @pytest.mark.parametrize("value", ["good", ""])
 def test_rating_that_is_no_number(write, value):
     text = f"user,item,rating\n1,2,5\n1,3,{value}\n"

@@ -3,8 +3,8 @@ import pytest
 
 from dsl_tf.errors import UserError
 from dsl_tf.export.artefacts import FORMATS, export_model
-from dsl_tf.export.files import size
 from dsl_tf.export.vocabulary import read_ids
+from dsl_tf.files import size
 
 NUM_USERS, NUM_ITEMS, WIDTH = 900, 2600, 64
 

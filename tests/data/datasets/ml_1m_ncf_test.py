@@ -64,8 +64,9 @@ def test_wrong_negatives(files, write, tmp_path, lines):
 def test_without_network(offline, tmp_path):
     with pytest.raises(UserError):
         ml_1m_ncf.load(tmp_path)
-    assert offline[0][0].endswith("neural_collaborative_filtering/master/Data/"
-                                  "ml-1m.test.rating")
+    assert offline[0][0].endswith(
+        "neural_collaborative_filtering/master/Data/ml-1m.test.rating"
+    )
 
 
 @pytest.mark.realdata

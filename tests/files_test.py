@@ -1,6 +1,6 @@
 import pytest
 
-from dsl_tf.export.files import replacing, size
+from dsl_tf.files import replacing, size
 
 
 def test_a_folder_replaces_the_one_before(tmp_path):
