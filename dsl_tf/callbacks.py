@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 from dsl_tf.sparsity import growth, pruning, schedule
 from dsl_tf.sparsity.exploration import explore
+from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
 from dsl_tf.storage import slots
 from dsl_tf.storage.base import SparseWeight
 
@@ -41,6 +43,25 @@ class ExchangeRecord:
     horizon: int
 
 
+class _WatchedStep:
+    """A model's train step, during which look-ups feed the recorders."""
+
+    def __init__(
+        self, train_step: Callable[[Any], Any], layers: list[SparseLayer]
+    ) -> None:
+        self.train_step = train_step
+        self._layers = layers
+
+    def __call__(self, data: Any) -> Any:
+        for layer in self._layers:
+            layer.watch(True)
+        try:
+            return self.train_step(data)
+        finally:
+            for layer in self._layers:
+                layer.watch(False)
+
+
 class DynamicSparseTraining(keras.callbacks.Callback):
     """Moves the weights of sparse layers to where they are needed.
 
@@ -48,13 +69,15 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     by `fit`. After optimiser step t, when t is a multiple of the update
     interval and below the end step, each sparse weight exchanges the share ρ_t
     of its active positions: those of least magnitude leave, and inactive
-    positions of greatest gradient enter (DSL, Algorithm 1).
+    positions of greatest gradient enter (DSL, Algorithm 1). Layers that are not
+    trainable stay as they are.
 
     Args:
       initial_update_ratio: ρ_0, in [0, 1].
       update_interval: ΔT, in optimiser steps.
       end_step: T_end, in optimiser steps; None takes the end of `fit`, which
-        must then know its number of steps.
+        must then know its number of steps. Give it where `fit` is called
+        several times for one training.
       decay: `"cosine"` (the paper's), `"linear"`, `"constant"` or `"none"`.
       prune_criterion: scores active values; the lowest leave.
       grow_criterion: scores recorded gradients; the highest enter.
@@ -68,10 +91,12 @@ class DynamicSparseTraining(keras.callbacks.Callback):
 
     Attributes:
       records: one `ExchangeRecord` for each weight and exploration.
+      schedule: gives ρ_t; exists from the first epoch on.
+      next_horizon: steps the next exploration sums over; 0 = not yet known.
 
     Raises:
-      UserError: settings out of range, or an interval that
-        `steps_per_execution` does not divide.
+      UserError: settings out of range, when it is made; those that do not fit
+        the model or its `fit`, when that begins.
     """
 
     def __init__(
@@ -88,17 +113,27 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if horizon != "auto" and not (isinstance(horizon, int) and horizon >= 1):
-            raise UserError(
-                "`horizon` must be 'auto' or a number of steps of at least 1. "
-                f"Received: horizon={horizon!r}."
-            )
-        self._supports_tf_logs = True  # spares a copy of the logs every step
         self._settings = {
             "name": decay,
             "initial_update_ratio": initial_update_ratio,
             "update_interval": update_interval,
         }
+        # Checks the settings; the end may only be known when `fit` begins.
+        end = math.inf if end_step is None else end_step
+        self.schedule = schedule.from_config({**self._settings, "end_step": end})
+        if horizon != "auto" and not (
+            isinstance(horizon, int) and 1 <= horizon <= update_interval
+        ):
+            raise UserError(
+                "`horizon` must be 'auto' or a number of steps from 1 to "
+                f"`update_interval`. Received: horizon={horizon!r}, "
+                f"update_interval={update_interval}."
+            )
+        if recorder_rows < 1:
+            raise UserError(
+                f"`recorder_rows` must be at least 1. Received: {recorder_rows}."
+            )
+        self._supports_tf_logs = True  # spares a copy of the logs every step
         self._end_step = end_step
         self._prune_criterion = prune_criterion
         self._grow_criterion = grow_criterion
@@ -107,14 +142,16 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._replaces_step = exploration_replaces_step
         self._seed = seed
         self._snapshot: list[tuple[tf.Variable, tf.Tensor]] = []
+        self._layers: list[SparseLayer] = []
+        self._planned = False
+        self._seen_step = 0
         self.records: list[ExchangeRecord] = []
-        #: Steps that the next exploration sums over; 0 = not yet known.
         self.next_horizon = 0 if horizon == "auto" else int(horizon)
 
     # What fit calls.
 
     def set_model(self, model: keras.Model) -> None:
-        """Ask the sparse layers for recorders before `fit` traces the step."""
+        """Give the sparse layers recorders before `fit` traces the step."""
         super().set_model(model)
         layers = [x for x in model._flatten_layers() if isinstance(x, SparseLayer)]
         if not layers:
@@ -122,63 +159,85 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 "DynamicSparseTraining needs a model with a layer of "
                 f"dsl_tf.layers. Received: {model.name!r}, which has none."
             )
-        for layer in layers:
+        self._layers = [layer for layer in layers if layer.trainable]
+        for layer in self._layers:
             layer.record_gradients(self._recorder_rows)
-        self._layers = layers
+        self._unwatch()
+        model.train_step = _WatchedStep(model.train_step, self._layers)
         model.train_function = None  # a step traced earlier records nothing
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Fix the schedule."""
+        """The schedule is made when the first epoch tells its number."""
+        self._planned = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Before the first epoch, fix the schedule."""
+        if self._planned:
+            return
+        self._planned = True
+        step = self._seen_step = self._step()
         end_step = self._end_step
         if end_step is None:
             steps = self.params.get("steps")
-            if steps is None and self._settings["name"] != "none":
+            if steps is None and self.schedule.initial_update_ratio:
                 raise UserError(
                     "`end_step` must be given where `fit` does not know its number "
                     "of steps. Received: end_step=None, steps_per_epoch=None."
                 )
-            end_step = self._step() + (steps or 1) * self.params["epochs"]
+            end_step = step + (steps or 1) * (self.params["epochs"] - epoch)
         self.schedule = schedule.from_config({**self._settings, "end_step": end_step})
-        self._check_steps_per_execution()
-        self._arm(self._step())
+        if self.schedule.initial_update_ratio:
+            self._check_model()
+        self._arm(step)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Watch gradients; keep what a step that is replaced has to restore."""
-        for layer in self._layers:
-            layer.watch(True)
+        """Keep what a step that is replaced has to restore."""
         if self._replaces_step and self.schedule(self._step() + 1) > 0:
-            kept = [*self.model.trainable_variables, *self.model.optimizer.variables]
-            iterations = self.model.optimizer.iterations
+            model = self.model
+            variables = [*model.trainable_variables, *model.optimizer.variables()]
+            # The step is counted nevertheless, and counts are integers.
             self._snapshot = [
                 (variable, tf.identity(variable))
-                for variable in kept
-                if variable is not iterations
+                for variable in variables
+                if variable.dtype.is_floating
             ]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Explore where an exploration is due."""
-        for layer in self._layers:
-            layer.watch(False)
         step = self._step()
-        update_ratio = self.schedule(step)
-        if update_ratio > 0:
-            for variable, value in self._snapshot:
-                variable.assign(value)
-            self._snapshot = []
-            self._explore(step, update_ratio)
+        if step == self._seen_step:
+            return  # the optimiser skipped it: gradients overflowed, or gather
+        due = self.schedule.next_exploration(self._seen_step)
+        if due is not None:
+            if self.next_horizon == 0:
+                self._estimate_horizon(due, step - self._seen_step)
+            # Keras may count a step that found no more data, and pass by `due`.
+            if due <= step:
+                for variable, value in self._snapshot:
+                    variable.assign(value)
+                self._explore(step, self.schedule(due))
+        self._snapshot = []
+        self._seen_step = step
         self._arm(step)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leave the model as it was found."""
+        self._unwatch()
 
     # What it does.
 
     def sparse_weights(self) -> dict[str, SparseWeight]:
         """`<layer>/<weight>` to weight, in the order of the layers."""
-        return {
-            f"{layer.name}/{weight.name}": weight
-            for layer in self._layers
-            for weight in layer.own_sparse_weights
-        }
+        found: dict[str, SparseWeight] = {}
+        for layer in self._layers:
+            for weight in layer.own_sparse_weights:
+                name = f"{layer.name}/{weight.name}"
+                while name in found:  # layers of nested models may share a name
+                    name += "_"
+                found[name] = weight
+        return found
 
-    def recorders(self) -> dict[str, tf.Module]:
+    def recorders(self) -> dict[str, GradientRecorder]:
         """Name to gradient recorder, for a checkpoint in mid-interval."""
         weights = self.sparse_weights().items()
         return {name: weight.recorder for name, weight in weights if weight.recorder}
@@ -198,7 +257,13 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     def _step(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
 
+    def _unwatch(self) -> None:
+        if isinstance(self.model.train_step, _WatchedStep):
+            del self.model.train_step  # the class's own shows again
+            self.model.train_function = None
+
     def _explore(self, step: int, update_ratio: float) -> None:
+        short = False
         for name, weight in self.sparse_weights().items():
             generator = streams.generator(self._seed, f"growth/{name}/{step}")
             recorder = weight.recorder
@@ -225,75 +290,54 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                     horizon=self.next_horizon,
                 )
             )
-        self._learn_horizon(self.records[-len(self.sparse_weights()) :])
+            more_would_help = len(rows) < recorder.capacity
+            short |= more_would_help and exchange.offered < 2 * exchange.asked
+            if 2 * exchange.offered < exchange.asked:
+                warnings.warn(
+                    f"Step {step}, {name}: {exchange.offered} positions had a "
+                    f"gradient where {exchange.asked} were asked for; a longer "
+                    "horizon or update interval offers more.",
+                    stacklevel=2,
+                )
+        if self._horizon == "auto" and short:
+            self.next_horizon = self._fitting(2 * self.next_horizon)
 
     def _arm(self, step: int) -> None:
         """Switch the recorders for the next step."""
         following = self.schedule.next_exploration(step)
-        if following is None:
-            return
-        # The very first step is a probe: it tells how many rows a step touches.
-        if self.next_horizon == 0 and step > 0:
-            self._estimate_horizon(following)
+        # With the horizon unknown, the first steps are a probe: they tell how
+        # many rows a step touches.
         probing = self.next_horizon == 0
-        recording = probing or following - step <= self.next_horizon
-        for recorder in self.recorders().values():
-            recorder.recording.assign(recording)
+        recording = following is not None and (
+            probing or following - step <= self.next_horizon
+        )
+        for layer in self._layers:
+            layer.record(recording)
+        if not recording:
+            for recorder in self.recorders().values():
+                recorder.clear()
 
-    def _estimate_horizon(self, following: int) -> None:
-        """From the rows that the probed step touched, the steps needed.
-
-        If a step touches u of n rows, h steps touch about n(1 - (1 - u/n)^h).
-        """
-        longest = 1
-        update_ratio = self.schedule(following)
+    def _estimate_horizon(self, due: int, steps: int) -> None:
+        """From the rows that the `steps` probed touched, the steps needed."""
+        batches = []
         for weight in self.sparse_weights().values():
             assert weight.recorder is not None
             touched = len(weight.recorder.recorded()[0])
-            weight.recorder.clear()
-            rows, width = weight.shape
-            inactive_per_row = max(width * weight.sparsity, 1e-9)
-            wanted = 2 * update_ratio * weight.nnz / inactive_per_row
-            if touched == 0:
-                continue
-            if wanted >= min(rows, weight.recorder.capacity) or touched >= rows:
-                steps = following if wanted > touched else 1
-            else:
-                steps = math.ceil(math.log1p(-wanted / rows) / math.log1p(-touched / rows))
-            longest = max(longest, steps)
-        self.next_horizon = self._fitting(longest)
+            if touched:
+                rows, width = weight.shape
+                asked = self.schedule(due) * weight.nnz
+                wanted = rows_wanted(asked, width * weight.sparsity)
+                wanted = min(wanted, weight.recorder.capacity)
+                batches.append(batches_wanted(rows, touched, wanted))
+        if batches:
+            self.next_horizon = self._fitting(steps * max(batches))
 
-    def _learn_horizon(self, records: list[ExchangeRecord]) -> None:
-        """Sum over more steps where the last exploration had too few candidates."""
-        short = [r for r in records if 2 * r.offered < r.asked]
-        if short:
-            worst = min(short, key=lambda r: r.offered / r.asked)
-            warnings.warn(
-                f"Step {worst.step}, {worst.weight}: {worst.offered} positions had a "
-                f"gradient where {worst.asked} were asked for; a longer horizon or "
-                "update interval offers more.",
-                stacklevel=2,
-            )
-        if self._horizon == "auto" and any(r.offered < 2 * r.asked for r in records):
-            self.next_horizon = self._fitting(2 * self.next_horizon)
-
-    def _fitting(self, steps: int) -> int:
+    def _fitting(self, steps: float) -> int:
         """At most the interval, and a multiple of `steps_per_execution`."""
         each = self._steps_per_execution()
-        return min(math.ceil(steps / each) * each, self.schedule.update_interval)
+        interval = self.schedule.update_interval
+        return min(math.ceil(min(steps, interval) / each) * each, interval)
 
     def _steps_per_execution(self) -> int:
         steps = getattr(self.model, "_steps_per_execution", None)
         return 1 if steps is None else int(np.asarray(steps))
-
-    def _check_steps_per_execution(self) -> None:
-        each = self._steps_per_execution()
-        for name, steps in (
-            ("update_interval", self.schedule.update_interval),
-            ("horizon", each if self._horizon == "auto" else self._horizon),
-        ):
-            if self.schedule.initial_update_ratio and int(steps) % each:
-                raise UserError(
-                    f"`steps_per_execution` must divide `{name}`. Received: "
-                    f"steps_per_execution={each}, {name}={steps}."
-                )

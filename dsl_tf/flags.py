@@ -6,7 +6,7 @@ Every mistake is a `UserError` of one line, within a second.
 import dataclasses
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ class Command:
     config: config_dict.ConfigDict | None
     resume: bool
     overwrite: bool
-    overrides: Mapping[str, Any]
+    overrides: dict[str, Any]
     serving_dir: str | None
-    users: Sequence[str] | None
+    users: list[str] | None
     k: int
     output: Path | None
     text: str
@@ -96,9 +96,9 @@ def parse(argv: Sequence[str]) -> Command:
                 f"`--mode={mode}` needs --output_dir=DIR of a run and reads its "
                 "config from there; it takes no --config."
             )
-        if not Path(values.output_dir).is_dir():
+        if not _is_run(Path(values.output_dir)):
             raise UserError(
-                f"`--output_dir` must be the folder of a run for --mode={mode}. "
+                "`--output_dir` must be the folder of a run, with a config.json. "
                 f"Received: {values.output_dir}"
             )
         if key_arguments:
@@ -206,6 +206,11 @@ def _check_flags_of_mode(values: flags.FlagValues) -> None:
             f"`--output` must end in {', '.join(OUTPUT_SUFFIXES)}. "
             f"Received: {values.output}"
         )
+
+
+def _is_run(folder: Path) -> bool:
+    """Of one seed, or of several in folders of their own."""
+    return any(folder.glob("config.json")) or any(folder.glob("seed_*/config.json"))
 
 
 def _read_config(

@@ -31,6 +31,7 @@ _DISK_ERRORS = {
     errno.EACCES: "No permission",
     errno.EPERM: "No permission",
     errno.EROFS: "The folder is read-only",
+    errno.ENOENT: "No such file or folder",
     errno.ENOTDIR: "A file stands where a folder is needed",
 }
 
@@ -60,7 +61,8 @@ def main(argv: Sequence[str]) -> int:
         message = _disk_message(error)
         if message is None:
             raise
-        return _fail(message + _resume_hint(command, argv))
+        started = command is not None and os.path.isdir(command.output_dir)
+        return _fail(message + (_resume_hint(command, argv) if started else ""))
     return 0
 
 

@@ -99,8 +99,20 @@ def test_tuned_values_can_be_asked_for_with_the_users_own_file():
     assert config.train.to_dict() == tuned.train.to_dict()
 
 
-def test_recommend(tmp_path):
-    folder = f"--output_dir={tmp_path}"
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "config.json").touch()
+    return tmp_path
+
+
+def test_a_run_of_several_seeds_is_a_run(tmp_path):
+    (tmp_path / "seed_0").mkdir()
+    (tmp_path / "seed_0" / "config.json").touch()
+    assert _parse("--mode=evaluate", f"--output_dir={tmp_path}").output_dir == tmp_path
+
+
+def test_recommend(run):
+    folder = f"--output_dir={run}"
     command = _parse("--mode=recommend", folder, "--user=a b", "--user=7", "--k=3")
     assert command.users == ["a b", "7"]
     assert command.k == 3
@@ -113,10 +125,10 @@ def test_recommend(tmp_path):
     assert everybody.output == pathlib.Path("there/a.csv")
 
 
-def test_export(tmp_path):
+def test_export(run):
     command = _parse(
         "--mode=export",
-        f"--output_dir={tmp_path}",
+        f"--output_dir={run}",
         "--serving_dir=there",
         "--config.export.k=50",
         "--config.export.formats=tflite",
@@ -132,37 +144,44 @@ def test_export(tmp_path):
         (["--outptu_dir=x"], "Did you mean: output_dir"),
         (["--mode=trian"], "trian"),
         (["--mode"], "mode"),
-        (["--k=0", "--mode=recommend", "--output_dir=."], "0"),
+        (["--k=0", "--mode=recommend", "--output_dir={run}"], "0"),
         (["--config=configs/neumf.py", "stray"], "Received: stray"),
         (["--config=configs/neumf.py", "--user=3"], "belongs to --mode=recommend"),
         (["--config=configs/neumf.py", "--resume", "--overwrite"], "Only one of"),
         (["--config=configs/base.py"], "lacks model.name"),
         (["--config=nowhere.py"], "configs/neumf.py"),
         (["--mode=evaluate"], "needs --output_dir"),
-        (["--mode=evaluate", "--output_dir=.", "--config=a.py"], "takes no --config"),
-        (["--mode=evaluate", "--output_dir=nowhere"], "Received: nowhere"),
         (
-            ["--mode=evaluate", "--output_dir=.", "--config.export.k=3"],
+            ["--mode=evaluate", "--output_dir={run}", "--config=a.py"],
+            "takes no --config",
+        ),
+        (["--mode=evaluate", "--output_dir=nowhere"], "Received: nowhere"),
+        (["--mode=evaluate", "--output_dir=/"], "Received: /"),
+        (
+            ["--mode=evaluate", "--output_dir={run}", "--config.export.k=3"],
             "takes the config of the run. Received: --config.export.k=3",
         ),
         (
-            ["--mode=export", "--output_dir=.", "--config.train.epochs=3"],
+            ["--mode=export", "--output_dir={run}", "--config.train.epochs=3"],
             "only export.* can be changed. Received: --config.train.epochs",
         ),
-        (["--mode=evaluate", "--output_dir=.", "--resume"], "belongs to --mode=train"),
-        (["--mode=recommend", "--output_dir=."], "--users=all"),
         (
-            ["--mode=recommend", "--output_dir=.", "--users=all", "--user=3"],
+            ["--mode=evaluate", "--output_dir={run}", "--resume"],
+            "belongs to --mode=train",
+        ),
+        (["--mode=recommend", "--output_dir={run}"], "--users=all"),
+        (
+            ["--mode=recommend", "--output_dir={run}", "--users=all", "--user=3"],
             "--users=all",
         ),
         (
-            ["--mode=recommend", "--output_dir=.", "--user=3", "--output=a.txt"],
+            ["--mode=recommend", "--output_dir={run}", "--user=3", "--output=a.txt"],
             "must end in .csv, .parquet, .json. Received: a.txt",
         ),
     ],
 )
-def test_mistakes(arguments, expected):
-    assert expected in _fails(*arguments)
+def test_mistakes(arguments, expected, run):
+    assert expected in _fails(*(each.replace("{run}", str(run)) for each in arguments))
 
 
 def test_help_names_every_flag_and_key():

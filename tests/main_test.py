@@ -57,6 +57,7 @@ def test_train(experiment):
 
 def test_other_modes(experiment, tmp_path, capsys):
     folder = str(tmp_path)
+    (tmp_path / "config.json").touch()
     assert main.main(["main", "--mode=evaluate", f"--output_dir={folder}"]) == 0
     assert main.main(["main", "--mode=export", f"--output_dir={folder}"]) == 0
     answers = tmp_path / "answers.csv"
@@ -93,12 +94,13 @@ def test_a_mistake_or_a_bad_disk_is_one_line(experiment, capsys, error, expected
     assert expected in printed
 
 
-def test_a_bad_disk_tells_how_to_go_on(experiment, capsys):
+def test_a_full_disk_tells_how_to_go_on(experiment, capsys, tmp_path):
     experiment.raises = OSError(errno.ENOSPC, "No space left", "a/b")
-    main.main([*TRAIN, "--overwrite"])
-    assert capsys.readouterr().err.endswith(
-        "Go on with: python -m dsl_tf.main --config=configs/neumf.py "
-        "--output_dir=there --resume\n"
+    folder = f"--output_dir={tmp_path}"
+    main.main(["main", "--config=configs/neumf.py", folder, "--overwrite"])
+    assert capsys.readouterr().err == (
+        "Error: The disk is full: a/b. Go on with: python -m dsl_tf.main "
+        f"--config=configs/neumf.py {folder} --resume\n"
     )
 
 

@@ -130,30 +130,35 @@ class NeuMF(Backbone):
     def _logits(
         self, inputs: Mapping[str, tf.Tensor], training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        # The rows are looked up apart: slicing what `user_vectors` joins would
-        # copy every gradient on the way back.
+        """Logits [B, 1 + n], and the mean squared norm of the rows in the batch."""
         users = inputs["user"]
         items = tf.concat([inputs["item"][:, None], inputs["negatives"]], axis=1)
-        gmf_users, gmf_items = self.gmf.users(users), self.gmf.items(items)
-        mlp_users, mlp_items = self.mlp.users(users), self.mlp.items(items)
-        rows = (gmf_users, gmf_items, mlp_users, mlp_items)
-        squares = tf.add_n([tf.reduce_sum(tf.square(each)) for each in rows])
-        scaled = gmf_users * self.head[: self._dims[0]]
-        user_part, item_part = self._first_layer(mlp_users, mlp_items)
-        hidden = tf.nn.relu(user_part[:, None] + item_part)
-        logits = tf.linalg.matvec(gmf_items, scaled) + self._tower(hidden, training)
-        return logits, squares / tf.cast(tf.size(users), tf.float32)
+        # Not through the vectors: joining the tables' rows to take them apart
+        # again, forward and backward, is a fifth of the step.
+        p, q = self.gmf.users(users), self.gmf.items(items)
+        mlp_p, mlp_q = self.mlp.users(users), self.mlp.items(items)
+        gmf = tf.einsum("bd,bnd->bn", p * self.head[: self._dims[0]], q)
+        logits = gmf + self._tower(self._first_layer(mlp_p, mlp_q), training)
+        if not self._regularization:
+            return logits, tf.constant(0.0)
+        norms = (tf.reduce_sum(tf.square(rows), -1) for rows in (p, q, mlp_p, mlp_q))
+        return logits, tf.add_n([tf.reduce_mean(norm) for norm in norms])
 
-    def _first_layer(
-        self, users: tf.Tensor, items: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        mlp_dim = self._dims[1]
-        kernel = self.kernels[0]
+    def _first_layer(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """ReLU of the first layer for MLP rows.
+
+        Args:
+          users: [B, mlp_dim].
+          items: [B, n, mlp_dim], or [n, mlp_dim] for the same items for all.
+
+        Returns:
+          [B, n, units].
+        """
+        mlp_dim, kernel = self._dims[1], self.kernels[0]
         user_part = tf.matmul(users, kernel[:mlp_dim]) + self.biases[0]
-        flat = tf.reshape(items, [-1, mlp_dim])
-        item_part = tf.matmul(flat, kernel[mlp_dim:])
+        item_part = tf.matmul(tf.reshape(items, [-1, mlp_dim]), kernel[mlp_dim:])
         shape = tf.concat([tf.shape(items)[:-1], [kernel.shape[1]]], axis=0)
-        return user_part, tf.reshape(item_part, shape)
+        return tf.nn.relu(user_part[:, None] + tf.reshape(item_part, shape))
 
     def _tower(self, hidden: tf.Tensor, training: bool) -> tf.Tensor:
         """The MLP's other layers and its share of the head, [B, n]."""
@@ -181,12 +186,10 @@ class NeuMF(Backbone):
         """Logits of each user with each item, [B, n]."""
         gmf_dim = self._dims[0]
         gmf = tf.matmul(
-            users[:, :gmf_dim] * self.head[:gmf_dim],
-            items[:, :gmf_dim],
-            transpose_b=True,
+            users[:, :gmf_dim] * self.head[:gmf_dim], items[:, :gmf_dim], transpose_b=True
         )
-        user_part, item_part = self._first_layer(users[:, gmf_dim:], items[:, gmf_dim:])
-        return gmf + self._tower(tf.nn.relu(user_part[:, None] + item_part), False)
+        hidden = self._first_layer(users[:, gmf_dim:], items[:, gmf_dim:])
+        return gmf + self._tower(hidden, training=False)
 
     def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
         """Multiply-accumulates of `interaction`.

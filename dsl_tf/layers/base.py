@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf import storage, streams
+from dsl_tf import storage as storages
+from dsl_tf import streams
 from dsl_tf.errors import UserError
 from dsl_tf.sparsity import initialization
 from dsl_tf.storage.base import SparseWeight
@@ -42,12 +43,14 @@ class SparseLayer(keras.layers.Layer):
             raise UserError(
                 f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}."
             )
-        self.sparsity = sparsity
+        self._new_weight = storages.find(storage)
+        self.sparsity = float(sparsity)
         self.storage = storage
         self.seed = seed
         self.popularity = popularity
         self.own_sparse_weights: list[SparseWeight] = []
         self._recorder_rows: int | None = None
+        self._recording = False
         self._watched = False
 
     def add_sparse_weight(
@@ -57,16 +60,27 @@ class SparseLayer(keras.layers.Layer):
         initializer: keras.initializers.Initializer,
         regularizer: keras.regularizers.Regularizer | None = None,
     ) -> SparseWeight:
-        """Create a sparse matrix [rows, width] owned by this layer."""
+        """Create a sparse matrix [rows, width] owned by this layer.
+
+        Args:
+          name: the weight's name within the layer.
+          shape: (rows, width).
+          initializer: Keras initialiser of the active weights.
+          regularizer: takes the vector of the active weights, or None. So it
+            never moves a pruned one, and the storage makes no difference.
+
+        Returns:
+          The weight; it also stands in `own_sparse_weights`.
+        """
         nnz = initialization.budget(shape, self.sparsity)
         generator = streams.generator(self.seed, f"mask/{self.name}/{name}")
 
         def positions(shape: tuple[int, int]) -> np.ndarray:
             return initialization.random_mask(shape, nnz, generator, self.popularity)
 
-        weight = storage.find(self.storage)(
-            self, name, shape, positions, nnz, initializer, regularizer
-        )
+        weight = self._new_weight(self, name, shape, positions, nnz, initializer)
+        if regularizer is not None:
+            self.add_loss(lambda: regularizer(weight.active()))
         self.own_sparse_weights.append(weight)
         if self._recorder_rows is not None:
             self.record_gradients(self._recorder_rows)
@@ -82,14 +96,24 @@ class SparseLayer(keras.layers.Layer):
         for weight in self.own_sparse_weights:
             if weight.recorder is None:
                 with tf.init_scope():  # it may be built while `fit` traces
-                    weight.recorder = GradientRecorder(*weight.shape, capacity=rows)
+                    weight.recorder = GradientRecorder(
+                        *weight.shape, capacity=rows, recording=self._recording
+                    )
             weight.watched = self._watched
+
+    def record(self, recording: bool) -> None:
+        """Switch the recorders on or off, those still to be made too."""
+        self._recording = recording
+        for weight in self.own_sparse_weights:
+            if weight.recorder is not None:
+                weight.recorder.recording.assign(recording)
 
     def watch(self, watched: bool) -> None:
         """Whether a forward pass traced now passes gradients to the recorders.
 
-        On during a training step only: a model saved between steps must not
-        refer to recorders, which are no part of it.
+        On while a training step is traced only: a SavedModel holds the
+        gradient functions too, and must not refer to recorders, which are no
+        part of the model.
         """
         self._watched = watched
         for weight in self.own_sparse_weights:

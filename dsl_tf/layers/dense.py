@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 from dsl_tf.storage.base import SparseWeight
 
@@ -41,6 +42,8 @@ class SparseDense(SparseLayer):
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
+        if units < 1:
+            raise UserError(f"`units` must be at least 1. Received: units={units}.")
         super().__init__(sparsity=sparsity, **kwargs)
         self.units = units
         self.activation = keras.activations.get(activation)
@@ -48,12 +51,20 @@ class SparseDense(SparseLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """Create kernel [features, units] and bias [units]."""
+        features = tf.TensorShape(input_shape)[-1]
+        if features is None:
+            raise UserError(
+                "The last dimension of the input of SparseDense must be known. "
+                f"Received: input shape {input_shape}."
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: features})
         self.kernel: SparseWeight = self.add_sparse_weight(
             "kernel",
-            (int(input_shape[-1]), self.units),
+            (features, self.units),
             self.kernel_initializer,
             self.kernel_regularizer,
         )
@@ -66,6 +77,7 @@ class SparseDense(SparseLayer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """activation(inputs · kernel + bias)."""
         features = self.kernel.shape[0]
+        inputs = tf.cast(inputs, self.compute_dtype)
         outputs = self.kernel.matmul(tf.reshape(inputs, [-1, features]))
         shape = tf.concat([tf.shape(inputs)[:-1], [self.units]], axis=0)
         outputs = tf.reshape(outputs, shape)
@@ -73,6 +85,10 @@ class SparseDense(SparseLayer):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return self.activation(outputs)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        """[..., units]."""
+        return tf.TensorShape(input_shape)[:-1].concatenate(self.units)
 
     def get_config(self) -> dict[str, Any]:
         """Everything that makes the layer again."""

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 from dsl_tf.storage.base import SparseWeight
 
@@ -24,6 +25,8 @@ class SparseEmbedding(SparseLayer):
       embeddings_initializer: Keras initialiser of the active weights.
       embeddings_regularizer: Keras regulariser; it acts on active weights only.
       mask_zero: whether row 0 marks padding, as in Keras.
+      input_length: length of the input sequences where it is constant, as in
+        Keras.
       **kwargs: `storage`, `seed`, `popularity` as in `SparseLayer`, and those
         of `keras.layers.Layer`.
 
@@ -39,9 +42,19 @@ class SparseEmbedding(SparseLayer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         mask_zero: bool = False,
+        input_length: int | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("autocast", False)
+        if input_dim < 1 or output_dim < 1:
+            raise UserError(
+                "`input_dim` and `output_dim` must be at least 1. Received: "
+                f"input_dim={input_dim}, output_dim={output_dim}."
+            )
+        # As in Keras: row numbers are not cast to floats, and a model that
+        # begins with this layer is built without being told its input.
+        kwargs["autocast"] = False
+        if "batch_input_shape" not in kwargs:
+            kwargs.setdefault("input_shape", (input_length,))
         super().__init__(sparsity=sparsity, **kwargs)
         self.input_dim = input_dim
         self.output_dim = output_dim
@@ -49,6 +62,7 @@ class SparseEmbedding(SparseLayer):
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
+        self.input_length = input_length
 
     def build(self, input_shape: Any = None) -> None:
         """Create the table."""
@@ -65,7 +79,7 @@ class SparseEmbedding(SparseLayer):
         inputs = tf.convert_to_tensor(inputs)
         if inputs.dtype not in (tf.int32, tf.int64):
             inputs = tf.cast(inputs, tf.int32)
-        return self.embeddings.lookup(inputs)
+        return tf.cast(self.embeddings.lookup(inputs), self.compute_dtype)
 
     def compute_mask(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor | None:
         """The padding mask, where `mask_zero` is set."""
@@ -88,4 +102,5 @@ class SparseEmbedding(SparseLayer):
                 self.embeddings_regularizer
             ),
             "mask_zero": self.mask_zero,
+            "input_length": self.input_length,
         }

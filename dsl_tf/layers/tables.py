@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf import streams
 from dsl_tf.layers.embedding import SparseEmbedding
 
 
@@ -65,6 +66,21 @@ class SeparateTables(UserItemTables):
         return self.item_table(rows)
 
 
+def _apart(
+    initializer: keras.initializers.Initializer, kind: str
+) -> keras.initializers.Initializer:
+    """An initialiser like the given one, with a stream of its own.
+
+    Two tables drawn with one seed begin with equal rows: each user would start
+    as a copy of an item.
+    """
+    config = initializer.get_config()
+    if config.get("seed") is None:
+        return initializer
+    config["seed"] = streams.key(config["seed"], f"initial/{kind}")
+    return initializer.from_config(config)
+
+
 class TableFactory(abc.ABC):
     """Makes the tables of a backbone."""
 
@@ -95,7 +111,7 @@ class DenseTables(TableFactory):
         return SeparateTables(
             *(
                 keras.layers.Embedding(
-                    rows, width, initializer, name=f"{name}_{kind}"
+                    rows, width, _apart(initializer, kind), name=f"{name}_{kind}"
                 )
                 for kind, rows in (("user", self.num_users), ("item", self.num_items))
             ),
@@ -132,8 +148,12 @@ class SparseTables(TableFactory):
             table = self._table(both, width, f"{name}_table", initializer)
             return JointTables(table, len(self.activity), name=name)
         return SeparateTables(
-            self._table(self.activity, width, f"{name}_user", initializer),
-            self._table(self.popularity, width, f"{name}_item", initializer),
+            self._table(
+                self.activity, width, f"{name}_user", _apart(initializer, "user")
+            ),
+            self._table(
+                self.popularity, width, f"{name}_item", _apart(initializer, "item")
+            ),
             name=name,
         )
 

@@ -21,7 +21,10 @@ def gradient(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarra
 
 
 def random(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Uniform in (0, 1], whatever the gradient, as SET grows."""
+    """Uniform in (0, 1], whatever the gradient, as SET grows.
+
+    Drawn over the rows that were used since recording began, not over all.
+    """
     return np.float32(1.0) - generator.random(gradients.shape, dtype=np.float32)
 
 

@@ -4,8 +4,10 @@ import warnings
 
 import numpy as np
 
-#: Rows drawn at a time, so that memory does not grow with the table.
-BLOCK_ROWS = 1 << 16
+from dsl_tf.errors import UserError
+
+#: Positions drawn at a time, so that memory does not grow with the table.
+BLOCK_POSITIONS = 1 << 20
 
 
 def budget(shape: tuple[int, int], sparsity: float) -> int:
@@ -19,10 +21,10 @@ def budget(shape: tuple[int, int], sparsity: float) -> int:
       round(rows * width * (1 - s)), at least 1.
 
     Raises:
-      ValueError: sparsity out of range.
+      UserError: sparsity out of range.
     """
     if not 0.0 <= sparsity < 1.0:
-        raise ValueError(
+        raise UserError(
             f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}."
         )
     return max(1, round(shape[0] * shape[1] * (1.0 - sparsity)))
@@ -49,21 +51,26 @@ def random_mask(
     Returns:
       int64 [nnz], ascending row-major positions. The table itself is never
       built: memory is O(nnz) and one block of rows.
+
+    Raises:
+      UserError: `nnz` out of range, or `popularity` not of one number a row.
     """
     rows, width = shape
     if not 1 <= nnz <= rows * width:
-        raise ValueError(f"`nnz` must be in [1, {rows * width}]. Received: nnz={nnz}.")
+        raise UserError(f"`nnz` must be in [1, {rows * width}]. Received: nnz={nnz}.")
     if nnz < rows:
         return _one_weight_for_popular_rows(shape, nnz, generator, popularity)
-    parts = []
+    positions = np.empty(nnz, np.int64)
+    block_rows = max(1, BLOCK_POSITIONS // width)
     drawn = 0
-    for start in range(0, rows, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, rows)
+    for start in range(0, rows, block_rows):
+        stop = min(start + block_rows, rows)
         # Each block gets its share, so that the total is exact.
-        share = stop + (nnz - rows) * stop // rows - drawn
-        drawn += share
-        parts.append(_block(stop - start, width, share, generator) + start * width)
-    return np.concatenate(parts)
+        until = stop + (nnz - rows) * stop // rows
+        block = _block(stop - start, width, until - drawn, generator)
+        positions[drawn:until] = block + start * width
+        drawn = until
+    return positions
 
 
 def _block(
@@ -86,6 +93,11 @@ def _one_weight_for_popular_rows(
     popularity: np.ndarray | None,
 ) -> np.ndarray:
     rows, width = shape
+    if popularity is not None and len(popularity) != rows:
+        raise UserError(
+            f"`popularity` must have one number for each of {rows} rows. Received: "
+            f"{len(popularity)} numbers."
+        )
     warnings.warn(
         f"{nnz} weights for {rows} rows: {1 - nnz / rows:.1%} of the rows start "
         "without any weight.",

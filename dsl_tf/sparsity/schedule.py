@@ -35,10 +35,10 @@ class UpdateSchedule(abc.ABC):
                 "`initial_update_ratio` must be in [0, 1]. Received: "
                 f"initial_update_ratio={self.initial_update_ratio}."
             )
-        if self.update_interval < 1:
+        if self.update_interval < 1 or self.update_interval % 1:
             raise UserError(
-                "`update_interval` must be at least 1 step. Received: "
-                f"update_interval={self.update_interval}."
+                "`update_interval` must be a whole number of steps, at least 1. "
+                f"Received: update_interval={self.update_interval}."
             )
         if self.initial_update_ratio > 0 and self.update_interval >= self.end_step:
             raise UserError(
@@ -126,6 +126,8 @@ _SCHEDULES = {kind.name: kind for kind in (Cosine, Linear, Constant, Never)}
 def from_config(config: dict[str, Any]) -> UpdateSchedule:
     """Make a schedule from `{"name": …, "initial_update_ratio": …, …}`.
 
+    No ratio to exchange, or an interval of infinite length, is schedule `none`.
+
     Raises:
       UserError: an unknown name, or values out of range.
     """
@@ -135,6 +137,7 @@ def from_config(config: dict[str, Any]) -> UpdateSchedule:
         raise UserError(
             f"The schedule must be one of {', '.join(_SCHEDULES)}. Received: {name!r}."
         )
-    if name == Never.name:
+    never = settings.get("update_interval") == math.inf
+    if name == Never.name or never or settings.get("initial_update_ratio") == 0:
         return Never()
     return _SCHEDULES[name](**settings)

@@ -7,7 +7,7 @@ def lowest(scores: np.ndarray, count: int) -> np.ndarray:
     """Mark the `count` lowest scores; ties go to the lower position.
 
     Args:
-      scores: real [n], without NaN.
+      scores: real [n]; NaN comes last.
       count: how many to mark, in [0, n].
 
     Returns:
@@ -20,8 +20,12 @@ def lowest(scores: np.ndarray, count: int) -> np.ndarray:
     if count in (0, len(scores)):
         return np.full(len(scores), count > 0)
     threshold = np.partition(scores, count - 1)[count - 1]
-    chosen = scores < threshold
-    ties = np.flatnonzero(scores == threshold)
+    if np.isnan(threshold):
+        ties = np.flatnonzero(np.isnan(scores))
+        chosen = ~np.isnan(scores)
+    else:
+        ties = np.flatnonzero(scores == threshold)
+        chosen = scores < threshold
     chosen[ties[: count - np.count_nonzero(chosen)]] = True
     return chosen
 
@@ -30,7 +34,7 @@ def highest(scores: np.ndarray, count: int) -> np.ndarray:
     """Mark the `count` highest scores; ties go to the lower position.
 
     Args:
-      scores: real [n], without NaN.
+      scores: real [n]; NaN comes last.
       count: how many to mark, in [0, n].
 
     Returns:

@@ -14,6 +14,16 @@ from dsl_tf.types import Exchange
 #: Rows initialised at a time.
 BLOCK_ROWS = 1 << 16
 
+#: Initialisers whose draw of a part does not depend on the other parts.
+_DRAWN_IN_PARTS = (
+    keras.initializers.RandomNormal,
+    keras.initializers.RandomUniform,
+    keras.initializers.TruncatedNormal,
+    keras.initializers.VarianceScaling,
+    keras.initializers.Zeros,
+    keras.initializers.Ones,
+)
+
 #: Draws the positions of the first mask, int64 [nnz], ascending row-major.
 Positions = Callable[[tuple[int, int]], np.ndarray]
 
@@ -48,8 +58,8 @@ class SparseWeight(abc.ABC):
         """Active positions, int64 [nnz], ascending, row-major."""
 
     @abc.abstractmethod
-    def active_values(self) -> np.ndarray:
-        """Values at `positions()`, [nnz]."""
+    def active(self) -> tf.Tensor:
+        """Values at `positions()`, [nnz], differentiable."""
 
     @abc.abstractmethod
     def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
@@ -83,17 +93,14 @@ class SparseWeight(abc.ABC):
           [..., width].
         """
         unique, index = tf.unique(tf.reshape(rows, [-1]))
-        effective = self._rows(unique)
-        if self.recorder is not None and self.watched:
-            effective = self.recorder.watch(unique, effective)
         shape = tf.concat([tf.shape(rows), [self.shape[1]]], axis=0)
-        found = tf.reshape(tf.gather(effective, index), shape)
+        found = tf.reshape(tf.gather(self._watched_rows(unique), index), shape)
         found.set_shape([*rows.shape, self.shape[1]])
         return found
 
     def read(self) -> tf.Tensor:
         """The whole effective matrix, [rows, width]."""
-        return self.lookup(tf.range(self.shape[0]))
+        return self._watched_rows(tf.range(self.shape[0]))
 
     def matmul(self, inputs: tf.Tensor, transpose: bool = False) -> tf.Tensor:
         """`inputs` times the effective matrix (or its transpose).
@@ -109,7 +116,19 @@ class SparseWeight(abc.ABC):
 
     def square_sum(self) -> tf.Tensor:
         """Sum of squares of the active weights, a scalar."""
-        return tf.reduce_sum(tf.square(self.values))
+        return tf.reduce_sum(tf.square(self.active()))
+
+    def active_values(self) -> np.ndarray:
+        """Values at `positions()`, [nnz]."""
+        values: np.ndarray = self.active().numpy()
+        return values
+
+    def _watched_rows(self, rows: tf.Tensor) -> tf.Tensor:
+        """`_rows`, whose gradient the recorder sees where one is listening."""
+        effective = self._rows(rows)
+        if self.recorder is None or not self.watched:
+            return effective
+        return self.recorder.watch(rows, effective)
 
     @property
     def sparsity(self) -> float:
@@ -122,7 +141,8 @@ def row_blocks(
 ) -> Iterator[tuple[int, tf.Tensor]]:
     """Draw an initial matrix block by block.
 
-    Storages draw the same numbers, and none needs memory for the whole.
+    Storages draw the same numbers, and none needs memory for the whole, if the
+    initialiser can draw a part of a matrix; Keras's random ones can.
 
     Args:
       shape: (rows, width).
@@ -130,17 +150,19 @@ def row_blocks(
         (Glorot's) is that of the whole matrix.
 
     Yields:
-      (first row, float32 [block, width]).
+      (first row, [block, width]).
     """
     rows, width = shape
+    if rows <= BLOCK_ROWS or not isinstance(initializer, _DRAWN_IN_PARTS):
+        yield 0, initializer(shape, dtype=tf.float32)
+        return
     for start in range(0, rows, BLOCK_ROWS):
-        block = [min(BLOCK_ROWS, rows - start), width]
-        if rows <= BLOCK_ROWS:
-            yield start, initializer(shape, dtype=tf.float32)
-        else:
-            yield start, initializer(
+        yield (
+            start,
+            initializer(
                 shape,
                 dtype=tf.float32,
-                partition_shape=block,
-                partition_offset=[start, 0],
-            )
+                partition_shape=(min(BLOCK_ROWS, rows - start), width),
+                partition_offset=(start, 0),
+            ),
+        )

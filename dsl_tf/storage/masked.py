@@ -25,7 +25,6 @@ class MaskedWeight(SparseWeight):
       positions: draws the active positions.
       nnz: how many positions `positions` draws.
       initializer: Keras initialiser of the values.
-      regularizer: Keras regulariser of the values, or None.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class MaskedWeight(SparseWeight):
         positions: Positions,
         nnz: int,
         initializer: keras.initializers.Initializer,
-        regularizer: keras.regularizers.Regularizer | None = None,
     ) -> None:
         self.name = name
         self.shape = shape
@@ -61,7 +59,7 @@ class MaskedWeight(SparseWeight):
             trainable=False,
         )
         self._values = layer.add_weight(
-            name=name, shape=shape, initializer=initial_values, regularizer=regularizer
+            name=name, shape=shape, initializer=initial_values
         )
 
     @property
@@ -71,8 +69,8 @@ class MaskedWeight(SparseWeight):
     def positions(self) -> np.ndarray:
         return np.flatnonzero(self._mask.numpy())
 
-    def active_values(self) -> np.ndarray:
-        return self._values.numpy().reshape(-1)[self.positions()]
+    def active(self) -> tf.Tensor:
+        return tf.boolean_mask(self._values, self._mask)
 
     def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
         return self._mask.numpy() if rows is None else tf.gather(self._mask, rows).numpy()
@@ -89,20 +87,7 @@ class MaskedWeight(SparseWeight):
             variable.scatter_nd_update(index, fill)
 
     def _rows(self, rows: tf.Tensor) -> tf.Tensor:
-        return _masked(tf.gather(self._values, rows), tf.gather(self._mask, rows))
-
-
-def _masked(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Identity whose gradient is zero off the mask.
-
-    The values are zero there already, so only the way back needs the mask.
-    """
-
-    @tf.custom_gradient
-    def identity(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
-        def backward(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream * tf.cast(mask, upstream.dtype)
-
-        return tf.identity(inputs), backward
-
-    return identity(values)
+        # The values are zero off the mask already; the way back needs the
+        # mask, and so does a variable that somebody else has assigned to.
+        values, mask = tf.gather(self._values, rows), tf.gather(self._mask, rows)
+        return tf.where(mask, values, tf.zeros_like(values))

@@ -17,15 +17,18 @@ class GradientRecorder(tf.Module):
       rows: rows of the weight.
       width: columns of the weight.
       capacity: the most rows held.
+      recording: whether the switch is on at first.
 
     Attributes:
       recording: bool variable, the switch.
     """
 
-    def __init__(self, rows: int, width: int, capacity: int) -> None:
+    def __init__(
+        self, rows: int, width: int, capacity: int, recording: bool = False
+    ) -> None:
         super().__init__(name="gradient_recorder")
         self.capacity = min(capacity, rows)
-        self.recording = tf.Variable(False, trainable=False)
+        self.recording = tf.Variable(recording, trainable=False)
         self._count = tf.Variable(0, trainable=False)
         self._rows = tf.Variable(tf.zeros([self.capacity], tf.int64), trainable=False)
         self._sums = tf.Variable(tf.zeros([self.capacity, width]), trainable=False)
@@ -60,6 +63,9 @@ class GradientRecorder(tf.Module):
         return watched(effective)
 
     def _add(self, rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+        # A step whose scaled loss overflows is skipped by the optimiser; its
+        # gradient must not spoil the sum.
+        gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
         new = tf.boolean_mask(rows, tf.gather(self._place, rows) < 0)
         count = self._count + tf.size(new)
         return tf.cond(
@@ -107,8 +113,7 @@ class GradientRecorder(tf.Module):
         return tf.gather(self._rows, order), tf.gather(self._sums, order)
 
     def clear(self) -> None:
-        """Forget everything and stop recording."""
-        self.recording.assign(False)
+        """Forget everything; the switch stays as it is."""
         self._place.assign(tf.fill(tf.shape(self._place), -1))
         self._sums.assign(tf.zeros_like(self._sums))
         self._count.assign(0)

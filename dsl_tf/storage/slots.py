@@ -6,22 +6,12 @@ from typing import NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-#: The attributes in which Keras optimisers keep one variable per weight, and
-#: the attribute with their initial value (None: zero).
-_SLOT_LISTS = {
-    "_momentums": None,
-    "_velocities": None,
-    "_velocity_hats": None,
-    "_accumulators": "initial_accumulator_value",
-    "_linears": None,
-    "_average_gradients": None,
-    "_accumulated_grads": None,
-    "_accumulated_delta_vars": None,
-    "_m": None,
-    "_u": None,
-    "momentums": None,
-    "_model_variables_moving_average": None,
-}
+#: The slots that do not begin at zero: where a Keras optimiser keeps them, and
+#: where it keeps their initial value.
+_INITIAL_VALUES = {"_accumulators": "initial_accumulator_value"}
+
+#: The same for the slot names of the legacy family.
+_LEGACY_INITIAL_VALUES = {"accumulator": "_initial_accumulator_value"}
 
 
 class Slot(NamedTuple):
@@ -39,42 +29,53 @@ class Slot(NamedTuple):
 def find(optimizer: keras.optimizers.Optimizer, weight: tf.Variable) -> list[Slot]:
     """The slots of `weight`: Adam's moments, Adagrad's accumulator, and so on.
 
+    An average that the optimiser keeps of the weight (`use_ema`) is a slot too.
+
     Args:
       optimizer: a Keras optimiser, of the current or the legacy family, or
-        one that wraps another (`LossScaleOptimizer`).
+        one that wraps others (`LossScaleOptimizer`, `CompositeOptimizer`).
       weight: a variable that the optimiser updates.
 
     Returns:
       The slots that exist; none for plain SGD or before the first step.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    parts = getattr(optimizer, "_optimizers_and_vars", None)
+    if parts is not None:
+        return [slot for part, _ in parts for slot in find(part, weight)]
     if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
-        slots = list(_legacy_slots(optimizer, weight))
+        slots = _legacy_slots(optimizer, weight)
     else:
-        slots = list(_slots(optimizer, weight))
+        slots = _slots(optimizer, weight)
     return [slot for slot in slots if slot.variable.shape == weight.shape]
 
 
 def _slots(
     optimizer: keras.optimizers.Optimizer, weight: tf.Variable
 ) -> Iterator[Slot]:
-    # The index is the optimiser's own, private but the only link there is
-    # between a weight and its slots.
-    index = getattr(optimizer, "_index_dict", {}).get(optimizer._var_key(weight))
-    if index is None:
+    # Each kind of slot is a list with one variable for each weight. The index
+    # is the optimiser's own, private, but the only link there is between the
+    # two; a list of names would miss the optimisers that users write.
+    places = getattr(optimizer, "_index_dict", {})
+    place = places.get(optimizer._var_key(weight))
+    if place is None:
         return
-    for attribute, initial in _SLOT_LISTS.items():
-        variables = getattr(optimizer, attribute, None)
-        if isinstance(variables, (list, tuple)) and index < len(variables):
-            value = 0.0 if initial is None else float(getattr(optimizer, initial))
-            yield Slot(variables[index], value)
+    for attribute, variables in sorted(vars(optimizer).items()):
+        if attribute == "_variables" or not isinstance(variables, (list, tuple)):
+            continue
+        if len(variables) == len(places) and isinstance(variables[place], tf.Variable):
+            source = _INITIAL_VALUES.get(attribute)
+            initial = 0.0 if source is None else float(getattr(optimizer, source))
+            yield Slot(variables[place], initial)
 
 
 def _legacy_slots(
     optimizer: keras.optimizers.legacy.Optimizer, weight: tf.Variable
 ) -> Iterator[Slot]:
-    initial = float(getattr(optimizer, "_initial_accumulator_value", 0.0))
     for name in optimizer.get_slot_names():
-        variable = optimizer.get_slot(weight, name)
-        if variable is not None:
-            yield Slot(variable, initial if name == "accumulator" else 0.0)
+        try:
+            variable = optimizer.get_slot(weight, name)
+        except KeyError:  # no step was taken yet, or another one updates it
+            continue
+        source = _LEGACY_INITIAL_VALUES.get(name)
+        yield Slot(variable, 0.0 if source is None else float(getattr(optimizer, source)))
