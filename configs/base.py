@@ -18,7 +18,7 @@ def get_config() -> config_dict.ConfigDict:
     config.data.name = "demo"  # A module of dsl_tf/data/datasets.
     config.data.path = ""  # The user's own file or folder; wins over `name`.
     config.data.root = ""  # Folder of the data sets; '': $DSL_TF_DATA.
-    # The user's own file. Rating and time are read where the file has them.
+    # Columns of the user's own file; rating and time are read where needed.
     config.data.user_column = "user"
     config.data.item_column = "item"
     config.data.rating_column = "rating"
@@ -39,7 +39,8 @@ def get_config() -> config_dict.ConfigDict:
 
     config.sparsity = config_dict.ConfigDict()
     config.sparsity.target = 0.5  # s: share of weights pruned, in [0, 1).
-    config.sparsity.update_interval = 500  # ΔT: optimiser steps.
+    # ΔT: optimiser steps; 0: a fiftieth of those in which weights move.
+    config.sparsity.update_interval = 0
     config.sparsity.initial_update_ratio = 0.5  # ρ_0: share exchanged, [0, 1].
     config.sparsity.schedule = "cosine"  # cosine, linear, constant or none.
     config.sparsity.end_fraction = 1.0  # T_end: share of the planned steps.
@@ -79,8 +80,5 @@ def get_config() -> config_dict.ConfigDict:
     config.export.k = 20  # Items recommended.
     config.export.users = "all"  # Users in the mobile files: all or none.
     config.export.formats = ("saved_model", "tflite", "tflite_fp16", "tflite_int8")
-
-    config.budget = config_dict.ConfigDict()
-    config.budget.bytes = 0  # Size that the sparsity is chosen for; 0: off.
 
     return config

@@ -3,63 +3,22 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf import streams
 from dsl_tf.errors import UserError
-from dsl_tf.layers.base import SparseLayer
+from dsl_tf.layers import watching
+from dsl_tf.layers.base import SparseLayer, named_weights
 from dsl_tf.sparsity import growth, pruning, schedule
 from dsl_tf.sparsity.exploration import explore
 from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
 from dsl_tf.storage import slots
 from dsl_tf.storage.base import SparseWeight
-
-
-@dataclasses.dataclass(frozen=True)
-class ExchangeRecord:
-    """What one exploration did in one weight.
-
-    Attributes:
-      step: optimiser steps done.
-      weight: `<layer>/<weight>`.
-      update_ratio: ρ_t.
-      asked: weights to exchange, round(ρ_t · nnz).
-      offered: inactive positions with a growth score.
-      done: weights that left, and as many that entered.
-      horizon: steps whose gradients were summed.
-    """
-
-    step: int
-    weight: str
-    update_ratio: float
-    asked: int
-    offered: int
-    done: int
-    horizon: int
-
-
-class _WatchedStep:
-    """A model's train step, during which look-ups feed the recorders."""
-
-    def __init__(
-        self, train_step: Callable[[Any], Any], layers: list[SparseLayer]
-    ) -> None:
-        self.train_step = train_step
-        self._layers = layers
-
-    def __call__(self, data: Any) -> Any:
-        for layer in self._layers:
-            layer.watch(True)
-        try:
-            return self.train_step(data)
-        finally:
-            for layer in self._layers:
-                layer.watch(False)
+from dsl_tf.storage.recorder import GradientRecorder
+from dsl_tf.types import ExchangeRecord
 
 
 class DynamicSparseTraining(keras.callbacks.Callback):
@@ -91,12 +50,12 @@ class DynamicSparseTraining(keras.callbacks.Callback):
 
     Attributes:
       records: one `ExchangeRecord` for each weight and exploration.
-      schedule: gives ρ_t; exists from the first epoch on.
+      schedule: gives ρ_t; final from the first epoch on.
       next_horizon: steps the next exploration sums over; 0 = not yet known.
 
     Raises:
-      UserError: settings out of range, when it is made; those that do not fit
-        the model or its `fit`, when that begins.
+      UserError: settings out of range, at once; those that do not fit the
+        model or its `fit`, when that begins.
     """
 
     def __init__(
@@ -129,10 +88,6 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 f"`update_interval`. Received: horizon={horizon!r}, "
                 f"update_interval={update_interval}."
             )
-        if recorder_rows < 1:
-            raise UserError(
-                f"`recorder_rows` must be at least 1. Received: {recorder_rows}."
-            )
         self._supports_tf_logs = True  # spares a copy of the logs every step
         self._end_step = end_step
         self._prune_criterion = prune_criterion
@@ -144,6 +99,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._snapshot: list[tuple[tf.Variable, tf.Tensor]] = []
         self._layers: list[SparseLayer] = []
         self._planned = False
+        self._recording: bool | None = None
         self._seen_step = 0
         self.records: list[ExchangeRecord] = []
         self.next_horizon = 0 if horizon == "auto" else int(horizon)
@@ -162,19 +118,18 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._layers = [layer for layer in layers if layer.trainable]
         for layer in self._layers:
             layer.record_gradients(self._recorder_rows)
-        self._unwatch()
-        model.train_step = _WatchedStep(model.train_step, self._layers)
-        model.train_function = None  # a step traced earlier records nothing
+        watching.watch(model, self._layers)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """The schedule is made when the first epoch tells its number."""
+        """The first epoch, which tells how many there are, plans."""
         self._planned = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Before the first epoch, fix the schedule."""
+        """Fix the schedule, before the first epoch."""
         if self._planned:
             return
         self._planned = True
+        self._recording = None  # a checkpoint may have switched the recorders
         step = self._seen_step = self._step()
         end_step = self._end_step
         if end_step is None:
@@ -193,8 +148,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Keep what a step that is replaced has to restore."""
         if self._replaces_step and self.schedule(self._step() + 1) > 0:
-            model = self.model
-            variables = [*model.trainable_variables, *model.optimizer.variables()]
+            optimizer = self.model.optimizer
+            variables = [*self.model.trainable_variables, *optimizer.variables()]
             # The step is counted nevertheless, and counts are integers.
             self._snapshot = [
                 (variable, tf.identity(variable))
@@ -222,20 +177,11 @@ class DynamicSparseTraining(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the model as it was found."""
-        self._unwatch()
-
-    # What it does.
+        watching.unwatch(self.model)
 
     def sparse_weights(self) -> dict[str, SparseWeight]:
         """`<layer>/<weight>` to weight, in the order of the layers."""
-        found: dict[str, SparseWeight] = {}
-        for layer in self._layers:
-            for weight in layer.own_sparse_weights:
-                name = f"{layer.name}/{weight.name}"
-                while name in found:  # layers of nested models may share a name
-                    name += "_"
-                found[name] = weight
-        return found
+        return named_weights(self._layers)
 
     def recorders(self) -> dict[str, GradientRecorder]:
         """Name to gradient recorder, for a checkpoint in mid-interval."""
@@ -257,11 +203,6 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     def _step(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
 
-    def _unwatch(self) -> None:
-        if isinstance(self.model.train_step, _WatchedStep):
-            del self.model.train_step  # the class's own shows again
-            self.model.train_function = None
-
     def _explore(self, step: int, update_ratio: float) -> None:
         short = False
         for name, weight in self.sparse_weights().items():
@@ -278,7 +219,6 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 update_ratio,
             )
             weight.adopt(exchange, slots.find(self.model.optimizer, weight.values))
-            recorder.clear()
             self.records.append(
                 ExchangeRecord(
                     step=step,
@@ -290,6 +230,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                     horizon=self.next_horizon,
                 )
             )
+            recorder.clear()
             more_would_help = len(rows) < recorder.capacity
             short |= more_would_help and exchange.offered < 2 * exchange.asked
             if 2 * exchange.offered < exchange.asked:
@@ -311,11 +252,13 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         recording = following is not None and (
             probing or following - step <= self.next_horizon
         )
-        for layer in self._layers:
-            layer.record(recording)
-        if not recording:
-            for recorder in self.recorders().values():
-                recorder.clear()
+        if recording != self._recording:
+            self._recording = recording
+            for layer in self._layers:
+                layer.record(recording)
+            if not recording:
+                for recorder in self.recorders().values():
+                    recorder.clear()
 
     def _estimate_horizon(self, due: int, steps: int) -> None:
         """From the rows that the `steps` probed touched, the steps needed."""
@@ -334,10 +277,22 @@ class DynamicSparseTraining(keras.callbacks.Callback):
 
     def _fitting(self, steps: float) -> int:
         """At most the interval, and a multiple of `steps_per_execution`."""
-        each = self._steps_per_execution()
+        each = watching.steps_per_execution(self.model)
         interval = self.schedule.update_interval
-        return min(math.ceil(min(steps, interval) / each) * each, interval)
+        return math.ceil(min(steps, interval) / each) * each
 
-    def _steps_per_execution(self) -> int:
-        steps = getattr(self.model, "_steps_per_execution", None)
-        return 1 if steps is None else int(np.asarray(steps))
+    def _check_model(self) -> None:
+        """Refuse what cannot work, in one line."""
+        each = watching.steps_per_execution(self.model)
+        spans = {"update_interval": self.schedule.update_interval}
+        if self._horizon != "auto":
+            spans["horizon"] = int(self._horizon)
+        watching.check_divides(each, spans)
+        if self._replaces_step:
+            if each > 1 or not self.model.built:
+                raise UserError(
+                    "`exploration_replaces_step` needs steps_per_execution=1 and a "
+                    "model that is built. Received: "
+                    f"steps_per_execution={each}, built={self.model.built}."
+                )
+            slots.create(self.model.optimizer, self.model.trainable_variables)

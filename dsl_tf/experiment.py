@@ -23,8 +23,6 @@ from dsl_tf.methods import base as methods
 from dsl_tf.reports import html, runs, tables
 from dsl_tf.types import Split
 
-CHECKPOINTS = "checkpoints"
-REPORT = "report.html"
 _USERS_AT_ONCE = 256
 
 #: This process after its imports and before any work.
@@ -45,7 +43,7 @@ def train(
       config: see `configs/base.py`.
       output_dir: the run folder.
       resume: go on where an earlier run stopped; a finished one is shown.
-      overwrite: delete the run that the folder holds.
+      overwrite: delete the run that the folder holds, and nothing else.
       command: the command line, for the record.
 
     Raises:
@@ -54,9 +52,9 @@ def train(
       KeyboardInterrupt: stopped by a signal, after a checkpoint.
     """
     console = rich.console.Console()
-    run_folder.claim(output_dir, resume, overwrite)
-    split = _load(config, console)
     members = run_folder.members(output_dir, config.seeds)
+    run_folder.claim(output_dir, config, resume, overwrite)
+    split = _load(config, console)
     for seed, folder in zip(config.seeds, members, strict=True):
         _run(config, split, seed, folder, command, console)
     _gather(output_dir, members)
@@ -74,16 +72,17 @@ def _run(
     """One seed, from the first step that its folder lacks."""
     settings = results.settings(config, split, seed, command)
     run_folder.record(settings, folder)
-    if (folder / REPORT).exists():
+    if (folder / run_folder.REPORT).exists():
         return
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    task = methods.Task(split, seed, folder / CHECKPOINTS, console)
+    task = methods.Task(split, seed, folder / run_folder.CHECKPOINTS, console)
     trained = method.train(task, config)
     results.write_history(folder, trained.passes[0].state)
-    with console.status("Evaluating on the test set …"):
-        _evaluate(config, split, trained, folder)
+    if not (folder / results.METRICS).exists():  # the test set is read once
+        with console.status("Evaluating on the test set …"):
+            _evaluate(config, split, trained, folder)
     with console.status("Exporting …"):
         cost = results.costs(config, trained, BASE_RSS_BYTES)
         _export(config, trained, folder, cost)
@@ -98,11 +97,11 @@ def _evaluate(
     score = methods.make_scorer(trained.model)
     test = methods.evaluate(score, config, split, "test")
     results.write_per_user(folder, test)
-    results.write(
-        folder, results.METRICS, results.metrics(config, trained, split, test)
-    )
     if trained.model.sparse_weights():
         results.write_sparsity(folder, trained.model, trained.split)
+    # Last: where it is, nothing of the evaluation is missing.
+    metrics = results.metrics(config, trained, split, test)
+    results.write(folder, results.METRICS, metrics)
 
 
 def _export(
@@ -120,15 +119,26 @@ def _export(
         formats=config.export.formats,
         seed=config.data.seed,
     )
-    cost = {**cost, "files": exported.files, "files_detail": exported.files_detail}
+    # Formats that an earlier export wrote are still there.
+    cost = {
+        **cost,
+        "files": cost.get("files", {}) | exported.files,
+        "files_detail": cost.get("files_detail", {}) | exported.files_detail,
+    }
     results.write(folder, results.COST, cost)
 
 
 def evaluate(output_dir: Path) -> None:
-    """Evaluate a finished run again, rewrite its metrics, and show them."""
+    """Evaluate a finished run again, rewrite its metrics, and show them.
+
+    Raises:
+      UserError: the folder holds no run that has finished its training, or the
+        data are others than those it was trained on.
+    """
     console = rich.console.Console()
-    members = [output_dir, *output_dir.glob("seed_*")]
-    members = [each for each in sorted(members) if (each / results.CONFIG).exists()]
+    members = run_folder.found_members(output_dir)
+    if not members:
+        raise UserError(f"`--output_dir` must hold a run. Received: {output_dir}.")
     for folder in members:
         config, split, trained = _restore(folder, console)
         _evaluate(config, split, trained, folder)
@@ -155,8 +165,9 @@ def export(
     if serving_dir is None:
         _export(config, trained, folder, results.read(folder, results.COST))
         html.write_report(folder)
+        _gather(output_dir, run_folder.found_members(output_dir))
         for name in results.read(folder, results.COST)["files"]:
-            console.print(folder / name, highlight=False)
+            console.print(output_dir / name, highlight=False, soft_wrap=True)
         return
     frozen = freeze(trained.model, trained.split, config.data.seed)
     module = ServingModule(frozen, config.export.k)
@@ -226,12 +237,13 @@ def _restore(
     folder: Path, console: rich.console.Console
 ) -> tuple[config_dict.ConfigDict, Split, methods.Trained]:
     """The config, the split and the trained model of a finished run."""
-    settings = results.read(folder, results.CONFIG)
+    settings = run_folder.read_settings(folder)
     config = config_dict.ConfigDict(settings["config"])
     split = _load(config, console)
     run_folder.check_fingerprint(settings, split, folder)
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    task = methods.Task(split, settings["seed"], folder / CHECKPOINTS, console)
+    checkpoints = folder / run_folder.CHECKPOINTS
+    task = methods.Task(split, settings["seed"], checkpoints, console)
     return config, split, methods.restore(task, config, method.make_tables)
 
 

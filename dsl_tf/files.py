@@ -29,9 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
             _remove(replaced)
             os.rename(path, replaced)
         os.replace(partial, path)
+    except BaseException:
+        if replaced.exists() and not path.exists():
+            os.rename(replaced, path)
+        raise
     finally:
         _remove(partial)
-        _remove(replaced)
+    _remove(replaced)
 
 
 def write_json(path: Path, content: Any) -> None:

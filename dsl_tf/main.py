@@ -13,6 +13,7 @@ A mistake of the user is one line on stderr and exit code 2; Ctrl-C is 130.
 import errno
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ _HELP = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
 #: What the operating system says when the user's disk or folder is at fault.
 _DISK_ERRORS = {
     errno.ENOSPC: "The disk is full",
+    errno.EFBIG: "The file is larger than the system allows",
     errno.EDQUOT: "The disk quota is used up",
     errno.EACCES: "No permission",
     errno.EPERM: "No permission",
@@ -122,7 +124,9 @@ def _disk_message(error: Exception) -> str | None:
         if getattr(error, "errno", None) == code:
             return f"{rule}: {getattr(error, 'filename', None) or error}."
         if os.strerror(code) in str(error):
-            return f"{rule}: {str(error).splitlines()[0]}."
+            # TensorFlow puts the graph node before its words.
+            words = re.sub(r"\{\{.*?\}\}\s*", "", str(error)).strip()
+            return f"{rule}: {words.splitlines()[0]}."
     return None
 
 

@@ -16,7 +16,7 @@ from dsl_tf.accounting import cost
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.files import replacing, write_json
-from dsl_tf.methods.base import Trained
+from dsl_tf.methods.base import REFIT, Trained, selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult, Split
 
@@ -91,7 +91,7 @@ def metrics(
     )
     return {
         "protocol": test.protocol,
-        "refit": len(trained.passes) > 1,
+        "refit": any(each.name == REFIT for each in trained.passes),
         "valid": {
             key.removeprefix("valid_"): value
             for key, value in best.items()
@@ -173,8 +173,8 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 def mean_and_deviation(folders: list[Path]) -> dict[str, Any]:
     """`metrics.json` of the runs of several seeds: means, and `std` beside them.
 
-    The deviation is the sample's (n - 1). The best seed is the best on
-    validation, by the first metric there.
+    The deviation is the sample's (n - 1). The best seed has the best validation
+    by the metric that selects epochs; the first seed where there is none.
     """
     each = [read(folder, METRICS) for folder in folders]
     seeds = [read(folder, CONFIG)["seed"] for folder in folders]
@@ -184,21 +184,26 @@ def mean_and_deviation(folders: list[Path]) -> dict[str, Any]:
         values = {name: [run[part][name] for run in each] for name in names}
         result[part] = {name: float(np.mean(v)) for name, v in values.items()}
         result[part]["std"] = {n: float(np.std(v, ddof=1)) for n, v in values.items()}
-    scores = [next(iter(run["valid"].values()), 0.0) for run in each]
+    cutoffs = read(folders[0], CONFIG)["config"]["evaluation"]["cutoffs"]
+    scores = [run["valid"].get(selection_metric(cutoffs), 0.0) for run in each]
     result["best_epoch"] = [run["best_epoch"] for run in each]
     return {**result, "seeds": seeds, "best_seed": seeds[int(np.argmax(scores))]}
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _git_commit() -> str | None:
+    """The commit of this package's own repository, if it runs from one."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():  # installed, maybe inside another's
+        return None
     try:
         found = subprocess.run(
             ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
+            cwd=root,
             capture_output=True,
             text=True,
             check=True,

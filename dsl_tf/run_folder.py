@@ -1,64 +1,144 @@
 """The folder of a run: who may write into it, and under which config."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_collections import config_dict
+
 from dsl_tf import results
 from dsl_tf.errors import UserError
+from dsl_tf.export import artefacts
 from dsl_tf.types import Split
+
+CHECKPOINTS = "checkpoints"
+REPORT = "report.html"
+
+#: All that a run writes into its folder; `--overwrite` deletes nothing else.
+OWN = (
+    results.CONFIG,
+    results.METRICS,
+    results.COST,
+    results.HISTORY,
+    results.PER_USER,
+    results.SPARSITY,
+    CHECKPOINTS,
+    REPORT,
+    "figures",
+    "vocabulary",
+    *artefacts.FORMATS.values(),
+)
 
 
 def members(folder: Path, seeds: Sequence[int]) -> list[Path]:
-    """The folder of each seed: the run's own where there is one seed."""
+    """The folder of each seed: the run's own where there is one seed.
+
+    Raises:
+      UserError: the seeds are not different numbers from 0.
+    """
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UserError(
+            "`seeds` must be one or more different numbers from 0. "
+            f"Received: {','.join(map(str, seeds))}."
+        )
     if len(seeds) == 1:
         return [folder]
     return [folder / f"seed_{seed}" for seed in seeds]
 
 
-def claim(folder: Path, resume: bool, overwrite: bool) -> None:
+def found_members(folder: Path) -> list[Path]:
+    """The folders of a run that is there, as `members` orders them; or none."""
+    if (folder / results.CONFIG).exists():
+        return [folder]
+    folders = [
+        each for each in folder.glob("seed_*") if (each / results.CONFIG).exists()
+    ]
+    if not folders:
+        return []
+    return members(folder, read_settings(folders[0])["config"]["seeds"])
+
+
+def claim(
+    folder: Path, config: config_dict.ConfigDict, resume: bool, overwrite: bool
+) -> None:
     """Make sure that nothing is lost: a folder with a run needs a word.
 
+    Args:
+      folder: may be missing, and may hold other things than a run.
+      config: of the run that wants the folder.
+      resume: go on with the folder's run, if it has one of this config.
+      overwrite: delete what the folder's run wrote, and nothing else.
+
     Raises:
-      UserError: the folder holds a run, and neither word was given.
+      UserError: the folder holds a run and neither word was given, a run of
+        another config (the key is named), or a `config.json` that is no run's.
     """
-    holds_run = (folder / results.CONFIG).exists() or any(folder.glob("seed_*"))
-    if holds_run and overwrite:
-        shutil.rmtree(folder)
-    elif holds_run and not resume:
+    there = found_members(folder)
+    begun = [each for each in there if (each / results.CONFIG).exists()]
+    for each in begun:
+        before = read_settings(each)["config"]
+        if resume:
+            _check_config(before, json.loads(config.to_json_best_effort()))
+    if begun and not (resume or overwrite):
         raise UserError(
             "`--output_dir` must not hold a run, unless --resume goes on with it or "
             f"--overwrite deletes it. Received: {folder}."
         )
+    if begun and overwrite:
+        for each in dict.fromkeys([*there, folder]):
+            _delete_run(each)
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def record(settings: dict[str, Any], folder: Path) -> None:
-    """Write `config.json`, or refuse to go on under another one.
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The content of a run's `config.json`.
 
     Raises:
-      UserError: the folder's run has another config (the key is named) or
-        other data.
+      UserError: there is none, or it is no run's.
     """
-    if not (folder / results.CONFIG).exists():
+    file = folder / results.CONFIG
+    try:
+        settings: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        if {"config", "seed", "data"} <= settings.keys():
+            return settings
+    except FileNotFoundError:
+        raise UserError(f"A run must be in the folder. Received: {folder}.") from None
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(
+        "The config.json in a run's folder must be that of a run, whole. "
+        f"Received: {file}."
+    )
+
+
+def record(settings: dict[str, Any], folder: Path) -> None:
+    """Write `config.json`, or refuse to go on with other data.
+
+    Raises:
+      UserError: the folder's run was begun with other data.
+    """
+    if (folder / results.CONFIG).exists():
+        _check_data(settings["data"], read_settings(folder)["data"], folder)
+    else:
         results.write(folder, results.CONFIG, settings)
-        return
-    before = results.read(folder, results.CONFIG)
-    old, new = _flat(before["config"]), _flat(settings["config"])
-    for key in sorted(old.keys() | new.keys()):
-        if key != "seeds" and old.get(key) != new.get(key):
-            raise UserError(
-                f"`--resume` needs the config of the run. {key} was {old.get(key)!r}. "
-                f"Received: {new.get(key)!r}."
-            )
-    _check_data(settings["data"], before["data"], folder)
 
 
 def check_fingerprint(settings: dict[str, Any], split: Split, folder: Path) -> None:
     """Refuse to work on a run with other data than it was trained on."""
     now = {"name": split.name, "fingerprint": split.fingerprint()}
     _check_data(now, settings["data"], folder)
+
+
+def _check_config(before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = _flat(before), _flat(now)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            raise UserError(
+                f"`--resume` needs the config of the run. `{key}` was "
+                f"{old.get(key)!r}. Received: {new.get(key)!r}."
+            )
 
 
 def _check_data(now: dict[str, Any], before: dict[str, Any], folder: Path) -> None:
@@ -68,6 +148,20 @@ def _check_data(now: dict[str, Any], before: dict[str, Any], folder: Path) -> No
             f"{before['name']}, sha256 {before['fingerprint'][:12]}…. Received: "
             f"{now['name']}, sha256 {now['fingerprint'][:12]}…."
         )
+
+
+def _delete_run(folder: Path) -> None:
+    """Delete what a run wrote; the folder too, if nothing else was in it."""
+    if not folder.is_dir():
+        return
+    for name in OWN:
+        for path in (folder / name, *folder.glob(f".{name}.*")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

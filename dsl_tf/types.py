@@ -156,6 +156,29 @@ class Exchange(NamedTuple):
     offered: int
 
 
+@dataclasses.dataclass(frozen=True)
+class ExchangeRecord:
+    """What one exploration did in one weight.
+
+    Attributes:
+      step: optimiser steps done.
+      weight: `<layer>/<weight>`.
+      update_ratio: ρ_t.
+      asked: weights to exchange, round(ρ_t · nnz).
+      offered: inactive positions with a growth score.
+      done: weights that left, and as many that entered.
+      horizon: steps whose gradients were summed.
+    """
+
+    step: int
+    weight: str
+    update_ratio: float
+    asked: int
+    offered: int
+    done: int
+    horizon: int
+
+
 class InteractionMacs(NamedTuple):
     """Multiply-accumulates of scoring, on average over users and items.
 

@@ -42,3 +42,48 @@ def data_root() -> pathlib.Path:
     if not folder:
         pytest.skip("DSL_TF_DATA is unset")
     return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def small_split():
+    """The demo's recipe on a small scale: 400 users, 400 items."""
+    from dsl_tf import config_files
+    from dsl_tf.data import splits
+    from dsl_tf.data.datasets import demo
+    from dsl_tf.data.loading import filtered
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "NUM_USERS", 400)
+        patch.setattr(demo, "NUM_ITEMS", 400)
+        dataset = filtered(demo.load(), 0.0, 0)
+    config = config_files.load(config_files.find("base.py"))
+    return splits.split_dataset(dataset, config.data)
+
+
+@pytest.fixture
+def small_config():
+    """A config under which a run on `small_split` takes seconds."""
+    from dsl_tf import config_files
+
+    config = config_files.load(config_files.find("neumf.py"), "own")
+    config.model.update(gmf_dim=8, mlp_dim=8, mlp_layers=(16, 8))
+    config.sparsity.update_interval = 10
+    config.train.update(epochs=3, batch_size=256, learning_rate=0.01)
+    config.export.formats = ("saved_model",)
+    return config
+
+
+@pytest.fixture(scope="session")
+def small_csv(small_split, tmp_path_factory) -> pathlib.Path:
+    """All interactions of `small_split` as a user's file."""
+    import pandas as pd
+
+    parts = (small_split.train, small_split.validation, small_split.test)
+    users = np.concatenate([part.users for part in parts])
+    items = np.concatenate([part.items for part in parts])
+    frame = pd.DataFrame(
+        {"user": small_split.user_ids[users], "item": small_split.item_ids[items]}
+    )
+    path = tmp_path_factory.mktemp("data") / "small.csv"
+    frame.to_csv(path, index=False)
+    return path

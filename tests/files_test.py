@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from dsl_tf.files import replacing, size
+from dsl_tf.files import replacing, size, write_json
 
 
 def test_a_folder_replaces_the_one_before(tmp_path):
@@ -40,3 +42,28 @@ def test_size_sums_a_folder(tmp_path):
     (tmp_path / "a" / "b" / "y").write_bytes(b"4567")
     assert size(tmp_path / "a") == 7
     assert size(tmp_path / "a" / "x") == 3
+
+
+def test_a_folder_comes_back_if_its_successor_cannot_take_its_place(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("old")
+
+    def replace(source, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", replace)
+    with (
+        pytest.raises(OSError, match="disk full"),
+        replacing(tmp_path / "model") as new,
+    ):
+        new.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "weights").read_text() == "old"
+
+
+def test_json_is_utf_8_and_exact(tmp_path):
+    write_json(tmp_path / "x.json", {"name": "Zoë", "value": 0.1 + 0.2})
+    content = json.loads((tmp_path / "x.json").read_text("utf-8"))
+    assert content == {"name": "Zoë", "value": 0.1 + 0.2}

@@ -1,7 +1,11 @@
 """What a model cost to train and costs to use: the content of `cost.json`."""
 
 import dataclasses
+import math
+from collections.abc import Iterator
 from typing import Any
+
+import tensorflow as tf
 
 from dsl_tf.accounting import macs, size
 from dsl_tf.backbones.base import Backbone
@@ -17,7 +21,8 @@ class PassCost:
       steps: optimiser steps.
       epochs: validations, where it validates.
       seconds: wall time, validation included, over every resume.
-      peak_rss_bytes: the most memory of the process so far.
+      peak_rss_bytes: the most memory of the process in the pass; where the
+        system cannot tell (not Linux), since its start.
       positives: positives a step.
       negatives: negatives a positive.
     """
@@ -37,9 +42,10 @@ def report(
     """Parameters, tensors, training and inference; files are added by the export.
 
     `sparsity` = 1 - non-zeros / positions over the masked tensors. `state_bytes`
-    = Σ elements · bytes over the model's variables (masks too) and the
-    optimiser's, as stored. MACs: see `accounting.macs`. Seconds and memory are
-    measured; memory includes `base_rss_bytes`, the process after its imports.
+    = Σ elements · bytes over the variables of the model (masks too), of the
+    optimiser and of the gradient recorders, as stored; `table_bytes` the same
+    over the user and item tables. MACs: see `accounting.macs`. Seconds and memory
+    are measured; memory includes `base_rss_bytes`, the process after its imports.
 
     Args:
       model: trained; compiled with the optimiser that trained it.
@@ -52,8 +58,7 @@ def report(
     for variable in model.trainable_variables:
         weight = sparse.get(id(variable))
         shape = list(variable.shape if weight is None else weight.shape)
-        elements = int(variable.shape.num_elements() if weight is None else
-                       weight.shape[0] * weight.shape[1])  # fmt: skip
+        elements = math.prod(shape)
         active = elements if weight is None else weight.nnz
         parameters, nonzeros = parameters + elements, nonzeros + active
         tensors[variable.name.removesuffix(":0")] = {
@@ -81,7 +86,11 @@ def report(
             "macs_backward": sum(m.backward for m in each),
             "macs_optimizer": sum(m.optimizer for m in each),
             "state_bytes": size.variable_bytes(
-                [*model.variables, *model.optimizer.variables]
+                [
+                    *model.variables,
+                    *model.optimizer.variables,
+                    *_recorder_variables(model),
+                ]
             ),
             "peak_rss_bytes": max(p.peak_rss_bytes for p in passes),
             "base_rss_bytes": base_rss_bytes,
@@ -100,3 +109,9 @@ def report(
             ),
         },
     }
+
+
+def _recorder_variables(model: Backbone) -> Iterator[tf.Variable]:
+    for weight in model.sparse_weights():
+        if weight.recorder is not None:
+            yield from weight.recorder.variables

@@ -1,5 +1,6 @@
 """Bytes of variables and of this process."""
 
+import contextlib
 import resource
 import sys
 from collections.abc import Iterable
@@ -14,6 +15,12 @@ def variable_bytes(variables: Iterable[tf.Variable]) -> int:
     return sum(each.shape.num_elements() * each.dtype.size for each in unique)
 
 
+def reset_peak() -> None:
+    """Measure `peak_rss_bytes` from now on (Linux; elsewhere without effect)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
 def rss_bytes() -> int:
     """Resident memory of this process now (Linux; elsewhere the peak)."""
     status = Path("/proc/self/statm")
@@ -23,6 +30,6 @@ def rss_bytes() -> int:
 
 
 def peak_rss_bytes() -> int:
-    """The most resident memory that this process has had."""
+    """The most resident memory of this process since `reset_peak`, or at all."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -3,6 +3,7 @@
 He et al., "Neural Collaborative Filtering", WWW 2017, sec. 3.4.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import UserError
 from dsl_tf.layers import losses
 from dsl_tf.layers.dropout import dropout
 from dsl_tf.layers.tables import TableFactory
@@ -25,7 +27,21 @@ def build(
     tables: TableFactory,
     seed: int,
 ) -> "NeuMF":
-    """NeuMF of the config node `model`."""
+    """NeuMF of the config node `model`.
+
+    Raises:
+      UserError: a key is out of range.
+    """
+    layers = config.mlp_layers
+    for key, valid, rule in (
+        ("gmf_dim", config.gmf_dim >= 1, "at least 1"),
+        ("mlp_dim", config.mlp_dim >= 1, "at least 1"),
+        ("mlp_layers", layers and min(layers) >= 1, "one or more numbers from 1"),
+        ("dropout", 0 <= config.dropout < 1, "in [0, 1)"),
+        ("regularization", config.regularization >= 0, "at least 0"),
+    ):
+        if not valid:
+            raise UserError(f"`model.{key}` must be {rule}. Received: {config[key]}.")
     return NeuMF(
         num_users,
         num_items,
@@ -59,7 +75,8 @@ class NeuMF(Backbone):
       mlp_layers: units of the MLP's layers, each with ReLU.
       dropout_rate: dropout on the input of each MLP layer but the first, in [0, 1).
       loss: `"bce"` (the paper's), `"bpr"` or `"softmax"`.
-      regularization: weight of the mean squared norm of the rows in a batch.
+      regularization: weight of the squared norms of a positive's rows, the user's
+        and the 1 + n items', summed; the mean over the batch.
       seed: seeds initial weights and dropout.
     """
 
@@ -130,19 +147,18 @@ class NeuMF(Backbone):
     def _logits(
         self, inputs: Mapping[str, tf.Tensor], training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits [B, 1 + n], and the mean squared norm of the rows in the batch."""
+        """Logits [B, 1 + n], and the squared norms to regularise, a scalar."""
         users = inputs["user"]
         items = tf.concat([inputs["item"][:, None], inputs["negatives"]], axis=1)
-        # Not through the vectors: joining the tables' rows to take them apart
-        # again, forward and backward, is a fifth of the step.
+        # Not through the vectors, whose parts would be joined to be taken apart.
         p, q = self.gmf.users(users), self.gmf.items(items)
         mlp_p, mlp_q = self.mlp.users(users), self.mlp.items(items)
         gmf = tf.einsum("bd,bnd->bn", p * self.head[: self._dims[0]], q)
         logits = gmf + self._tower(self._first_layer(mlp_p, mlp_q), training)
         if not self._regularization:
             return logits, tf.constant(0.0)
-        norms = (tf.reduce_sum(tf.square(rows), -1) for rows in (p, q, mlp_p, mlp_q))
-        return logits, tf.add_n([tf.reduce_mean(norm) for norm in norms])
+        squares = [tf.reduce_sum(tf.square(rows)) for rows in (p, q, mlp_p, mlp_q)]
+        return logits, tf.add_n(squares) / tf.cast(tf.size(users), tf.float32)
 
     def _first_layer(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """ReLU of the first layer for MLP rows.
@@ -185,9 +201,8 @@ class NeuMF(Backbone):
     def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Logits of each user with each item, [B, n]."""
         gmf_dim = self._dims[0]
-        gmf = tf.matmul(
-            users[:, :gmf_dim] * self.head[:gmf_dim], items[:, :gmf_dim], transpose_b=True
-        )
+        p = users[:, :gmf_dim] * self.head[:gmf_dim]
+        gmf = tf.matmul(p, items[:, :gmf_dim], transpose_b=True)
         hidden = self._first_layer(users[:, gmf_dim:], items[:, gmf_dim:])
         return gmf + self._tower(hidden, training=False)
 
@@ -201,7 +216,7 @@ class NeuMF(Backbone):
         """
         gmf_dim = self._dims[0]
         units = [int(kernel.shape[1]) for kernel in self.kernels]
-        tower = sum(a * b for a, b in zip(units, units[1:], strict=False)) + units[-1]
+        tower = sum(a * b for a, b in itertools.pairwise(units)) + units[-1]
         return InteractionMacs(
             per_user=float(users[:gmf_dim].sum() + users[gmf_dim:].sum() * units[0]),
             per_item=float(items[gmf_dim:].sum() * units[0]),

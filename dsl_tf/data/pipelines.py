@@ -17,7 +17,7 @@ def pairwise(
 ) -> tf.data.Dataset:
     """Batches of positives from `step` on, epoch after epoch, without end.
 
-    Iterating over the data set reads `step` once: with `optimizer.iterations`
+    Iterating over the data set reads `step` once, when the first batch is drawn:
     a resumed run gets the rest of its interrupted epoch, then the next ones.
     Nothing is drawn from a state, so batch t is the same whether or not the
     run was interrupted. It never ends because Keras increments `iterations`
@@ -28,7 +28,8 @@ def pairwise(
       batch_size: B, positives in a batch; fewer if there are not so many.
       negatives: n, fresh negatives for each positive.
       seed: the run's seed.
-      step: int64 variable, batches done.
+      step: int64 variable, batches done. Not `optimizer.iterations`: nothing
+        orders a training step's count and the draw of its batch.
 
     Returns:
       A data set of `{"user": int32 [B], "item": int32 [B],

@@ -108,4 +108,5 @@ def _variables_of(
         tf.TensorSpec([None, user_width], tf.float32),
         tf.TensorSpec([None, item_width], tf.float32),
     )
-    return tuple(trace.variables)
+    # The trace has them in no fixed order; files shall not differ by it.
+    return tuple(sorted(trace.variables, key=lambda variable: variable.name))

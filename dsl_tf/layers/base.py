@@ -1,5 +1,6 @@
 """What the sparse layers share: the mask's settings and their serialisation."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -127,3 +128,18 @@ class SparseLayer(keras.layers.Layer):
             "storage": self.storage,
             "seed": self.seed,
         }
+
+
+def named_weights(layers: Iterable[SparseLayer]) -> dict[str, SparseWeight]:
+    """`<layer>/<weight>` to weight, in the order of the layers.
+
+    Layers of nested models may share a name; later ones get a `_` each.
+    """
+    found: dict[str, SparseWeight] = {}
+    for layer in layers:
+        for weight in layer.own_sparse_weights:
+            name = f"{layer.name}/{weight.name}"
+            while name in found:
+                name += "_"
+            found[name] = weight
+    return found

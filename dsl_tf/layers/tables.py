@@ -51,7 +51,10 @@ class SeparateTables(UserItemTables):
     """A table for users and one for items, each with a budget of its own."""
 
     def __init__(
-        self, user_table: keras.layers.Layer, item_table: keras.layers.Layer, **kwargs: Any
+        self,
+        user_table: keras.layers.Layer,
+        item_table: keras.layers.Layer,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.user_table = user_table

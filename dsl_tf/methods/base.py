@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ from dsl_tf.training import checkpoints
 from dsl_tf.training.fit import FitSettings, build, fit
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Interactions, RankingResult, Split
+
+#: Names of passes: selected on validation; anew on training and validation.
+SELECT, REFIT = "select", "refit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Pass:
     """One training pass, for the cost report.
 
     Attributes:
-      name: `select`, `refit`, or what the method calls it.
+      name: `SELECT`, `REFIT`, or what the method calls it.
       state: how it ended.
       positives_per_step: positives in a batch.
     """
@@ -94,8 +97,13 @@ def make_optimizer(config: config_dict.ConfigDict) -> keras.optimizers.Optimizer
     """The Keras optimiser of `optimizer.name` with `train.learning_rate`.
 
     Raises:
-      UserError: Keras knows no such optimiser.
+      UserError: Keras knows no such optimiser, or the rate is not above 0.
     """
+    if not config.train.learning_rate > 0:
+        raise UserError(
+            "`train.learning_rate` must be above 0. Received: "
+            f"{config.train.learning_rate}."
+        )
     # Without the second key Keras reads the settings as those of TF 2.10.
     settings = {
         "learning_rate": config.train.learning_rate,
@@ -127,12 +135,17 @@ def make_scorer(model: Backbone) -> Scorer:
 
 
 def evaluate(
-    score: Scorer, config: config_dict.ConfigDict, split: Split, part: str
+    score: Scorer, config: config_dict.ConfigDict, split: Split, part: protocols.Part
 ) -> RankingResult:
     """Evaluate `part` of a split by the protocol of the config."""
     protocol = protocols.find(config.evaluation.protocol)
     cutoffs = tuple(config.evaluation.cutoffs)
     return protocol.evaluate(score, split, part, cutoffs, seed=config.data.seed)
+
+
+def selection_metric(cutoffs: Sequence[int]) -> str:
+    """The validation metric that selects epochs and seeds: the first recall."""
+    return f"recall@{cutoffs[0]}"
 
 
 def train_backbone(
@@ -152,8 +165,16 @@ def train_backbone(
       make_tables: dense or sparse.
       make_dynamic: the callback that moves weights, if any.
     """
-    batch_size = config.train.batch_size
-    planned = config.train.epochs * pipelines.steps_per_epoch(task.split, batch_size)
+    settings = FitSettings(
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        negatives=config.train.negatives,
+        patience=config.train.patience,
+        checkpoint_minutes=config.train.checkpoint_minutes,
+        seed=task.seed,
+    )
+    batches = pipelines.steps_per_epoch(task.split, settings.batch_size)
+    planned = settings.epochs * batches
 
     def run(name: str, split: Split, steps: int | None) -> tuple[Backbone, Pass]:
         model = make_model(split, config, make_tables(split), task.seed)
@@ -162,33 +183,31 @@ def train_backbone(
             validate = functools.partial(
                 evaluate, make_scorer(model), config, split, "validation"
             )
-        settings = FitSettings(
-            epochs=config.train.epochs,
-            batch_size=batch_size,
-            negatives=config.train.negatives,
-            patience=config.train.patience,
-            checkpoint_minutes=config.train.checkpoint_minutes,
-            seed=task.seed,
-            steps=steps,
-        )
         state = fit(
             model,
             split,
-            settings,
+            dataclasses.replace(settings, steps=steps),
             task.folder / name,
             validate,
-            f"recall@{config.evaluation.cutoffs[0]}",
+            selection_metric(config.evaluation.cutoffs),
             task.console,
             make_dynamic(planned),
         )
-        return model, Pass(name, state, min(batch_size, len(split.train)))
+        return model, _make_pass(name, state, config, split)
 
-    model, select = run("select", task.split, None)
+    model, select = run(SELECT, task.split, None)
     if not config.train.refit:
         return Trained(model, task.split, (select,))
+    del model  # two at a time would double the memory
     everything = with_validation(task.split)
-    model, refit = run("refit", everything, select.state.best_step)
+    model, refit = run(REFIT, everything, select.state.best_step)
     return Trained(model, everything, (select, refit))
+
+
+def _make_pass(
+    name: str, state: TrainingState, config: config_dict.ConfigDict, split: Split
+) -> Pass:
+    return Pass(name, state, min(config.train.batch_size, len(split.train)))
 
 
 def restore(
@@ -201,20 +220,20 @@ def restore(
     Raises:
       UserError: the run has not finished its training.
     """
-    names = ("select", "refit") if config.train.refit else ("select",)
+    splits = {SELECT: task.split}
+    if config.train.refit:
+        splits[REFIT] = with_validation(task.split)
     passes = []
-    for name in names:
+    for name, split in splits.items():
         state = checkpoints.read_state(task.folder / name)
         if state is None or not state["finished"]:
             raise UserError(
                 "The run must have finished its training; --resume goes on with it. "
                 f"Received: {task.folder.parent}."
             )
-        positives = min(config.train.batch_size, len(task.split.train))
-        passes.append(Pass(name, TrainingState(**state), positives))
-    split = with_validation(task.split) if config.train.refit else task.split
+        passes.append(_make_pass(name, TrainingState(**state), config, split))
     model = make_model(split, config, make_tables(config, split, task.seed), task.seed)
-    best = checkpoints.BestWeights(task.folder / names[-1], model.weights)
+    best = checkpoints.BestWeights(task.folder / name, model.weights)
     best.restore(passes[-1].state.best_epoch)
     return Trained(model, split, tuple(passes))
 

@@ -4,11 +4,10 @@ from ml_collections import config_dict
 
 from dsl_tf.layers.tables import DenseTables
 from dsl_tf.methods import base
+from dsl_tf.types import Split
 
 
-def make_tables(
-    config: config_dict.ConfigDict, split: base.Split, seed: int
-) -> DenseTables:
+def make_tables(config: config_dict.ConfigDict, split: Split, seed: int) -> DenseTables:
     """Plain Keras embeddings."""
     del config, seed
     return DenseTables(split.num_users, split.num_items)

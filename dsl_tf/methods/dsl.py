@@ -7,12 +7,16 @@ from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import base
 from dsl_tf.sparsity import growth, pruning
+from dsl_tf.types import Split
+
+#: Explorations where the update interval is left open.
+EXPLORATIONS = 50
 
 _BUDGETS = ("joint", "per_table")
 
 
 def make_tables(
-    config: config_dict.ConfigDict, split: base.Split, seed: int
+    config: config_dict.ConfigDict, split: Split, seed: int
 ) -> SparseTables:
     """Sparse tables of `sparsity.target`, in `storage`.
 
@@ -37,12 +41,19 @@ def make_tables(
 def make_dynamic(
     config: config_dict.ConfigDict, planned_steps: int, seed: int
 ) -> DynamicSparseTraining:
-    """The callback of the `sparsity`, `pruning` and `growth` nodes."""
+    """The callback of the `sparsity`, `pruning` and `growth` nodes.
+
+    An update interval of 0 gives `EXPLORATIONS` of them, however few steps there
+    are.
+    """
     horizon = config.growth.horizon
+    end_step = int(config.sparsity.end_fraction * planned_steps)
     return DynamicSparseTraining(
         initial_update_ratio=config.sparsity.initial_update_ratio,
-        update_interval=config.sparsity.update_interval,
-        end_step=int(config.sparsity.end_fraction * planned_steps),
+        update_interval=(
+            config.sparsity.update_interval or max(1, end_step // EXPLORATIONS)
+        ),
+        end_step=end_step,
         decay=config.sparsity.schedule,
         prune_criterion=pruning.find(config.pruning.criterion),
         grow_criterion=growth.find(config.growth.criterion),

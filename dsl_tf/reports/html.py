@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from dsl_tf.files import replacing
 from dsl_tf.reports import figures, tables
 from dsl_tf.reports.runs import Run, read_run
 
@@ -58,7 +59,8 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         items=_literal(run, "vocabulary/items.txt"),
     )
     file = run.folder / "report.html"
-    file.write_text(page, encoding="utf-8")
+    with replacing(file) as partial:  # its presence says: finished
+        partial.write_text(page, encoding="utf-8")
     return file
 
 

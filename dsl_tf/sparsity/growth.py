@@ -39,6 +39,7 @@ def find(name: str) -> GrowCriterion:
     """
     if name not in _CRITERIA:
         raise UserError(
-            f"`growth.criterion` must be one of {', '.join(_CRITERIA)}. Received: {name!r}."
+            f"`growth.criterion` must be one of {', '.join(_CRITERIA)}. "
+            f"Received: {name!r}."
         )
     return _CRITERIA[name]

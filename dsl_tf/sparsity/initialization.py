@@ -24,9 +24,7 @@ def budget(shape: tuple[int, int], sparsity: float) -> int:
       UserError: sparsity out of range.
     """
     if not 0.0 <= sparsity < 1.0:
-        raise UserError(
-            f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}."
-        )
+        raise UserError(f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}.")
     return max(1, round(shape[0] * shape[1] * (1.0 - sparsity)))
 
 

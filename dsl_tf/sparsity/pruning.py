@@ -26,6 +26,7 @@ def find(name: str) -> PruneCriterion:
     """
     if name not in _CRITERIA:
         raise UserError(
-            f"`pruning.criterion` must be one of {', '.join(_CRITERIA)}. Received: {name!r}."
+            f"`pruning.criterion` must be one of {', '.join(_CRITERIA)}. "
+            f"Received: {name!r}."
         )
     return _CRITERIA[name]

@@ -7,6 +7,11 @@ from dsl_tf.storage.masked import MaskedWeight
 _STORAGES: dict[str, type[SparseWeight]] = {"masked": MaskedWeight}
 
 
+def names() -> list[str]:
+    """The names of the storages."""
+    return list(_STORAGES)
+
+
 def find(name: str) -> type[SparseWeight]:
     """The storage class of a name.
 
@@ -15,6 +20,6 @@ def find(name: str) -> type[SparseWeight]:
     """
     if name not in _STORAGES:
         raise UserError(
-            f"`storage` must be one of {', '.join(_STORAGES)}. Received: {name!r}."
+            f"`storage` must be one of {', '.join(names())}. Received: {name!r}."
         )
     return _STORAGES[name]

@@ -1,6 +1,7 @@
 """What every storage of a sparse weight offers, and what all of them share."""
 
 import abc
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -34,24 +35,48 @@ class SparseWeight(abc.ABC):
     Off the mask the matrix is exactly zero at all times. `nnz` never changes:
     an exchange takes out as many positions as it puts in.
 
-    Attributes:
+    Args:
+      layer: the Keras layer that owns the variables.
       name: the weight's name within its layer.
       shape: (rows, width).
-      nnz: the number of active positions.
+      positions: draws the active positions of the first mask.
+      nnz: the number of active positions, which `positions` draws.
+      initializer: Keras initialiser of the active values.
+
+    Attributes:
+      name: as given.
+      shape: as given.
+      nnz: as given.
       recorder: where gradients of the effective rows go, or None.
       watched: whether look-ups traced now feed the recorder.
     """
 
-    name: str
-    shape: tuple[int, int]
-    nnz: int
     recorder: GradientRecorder | None = None
     watched: bool = False
+
+    @abc.abstractmethod
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        name: str,
+        shape: tuple[int, int],
+        positions: Positions,
+        nnz: int,
+        initializer: keras.initializers.Initializer,
+    ) -> None:
+        del layer, positions, initializer  # a storage makes its variables
+        self.name = name
+        self.shape = shape
+        self.nnz = nnz
 
     @property
     @abc.abstractmethod
     def values(self) -> tf.Variable:
-        """The trainable variable that the optimiser updates."""
+        """The trainable variable that the optimiser updates.
+
+        Its gradient, which Keras's `clipnorm` measures, is the effective one at
+        the active positions.
+        """
 
     @abc.abstractmethod
     def positions(self) -> np.ndarray:
@@ -157,12 +182,21 @@ def row_blocks(
         yield 0, initializer(shape, dtype=tf.float32)
         return
     for start in range(0, rows, BLOCK_ROWS):
-        yield (
-            start,
-            initializer(
-                shape,
-                dtype=tf.float32,
-                partition_shape=(min(BLOCK_ROWS, rows - start), width),
-                partition_offset=(start, 0),
-            ),
+        block = (min(BLOCK_ROWS, rows - start), width)
+        drawn = initializer(
+            shape, dtype=tf.float32, partition_shape=block, partition_offset=(start, 0)
         )
+        yield start, drawn * _scale(initializer, shape, block)
+
+
+def _scale(
+    initializer: keras.initializers.Initializer,
+    shape: tuple[int, int],
+    block: tuple[int, int],
+) -> float:
+    """What makes a block's scale that of the whole: Keras takes the block's."""
+    if not isinstance(initializer, keras.initializers.VarianceScaling):
+        return 1.0
+    fans = {"fan_in": lambda s: s[0], "fan_out": lambda s: s[1], "fan_avg": sum}
+    fan = fans[initializer.mode]
+    return math.sqrt(fan(block) / fan(shape))

@@ -18,13 +18,7 @@ from dsl_tf.types import Exchange
 class MaskedWeight(SparseWeight):
     """Values float [rows, width], zero off the mask, and mask bool [rows, width].
 
-    Args:
-      layer: the Keras layer that owns the variables.
-      name: the weight's name; the mask is called `<name>_mask`.
-      shape: (rows, width).
-      positions: draws the active positions.
-      nnz: how many positions `positions` draws.
-      initializer: Keras initialiser of the values.
+    The mask is the layer's variable `<name>_mask`.
     """
 
     def __init__(
@@ -36,9 +30,7 @@ class MaskedWeight(SparseWeight):
         nnz: int,
         initializer: keras.initializers.Initializer,
     ) -> None:
-        self.name = name
-        self.shape = shape
-        self.nnz = nnz
+        super().__init__(layer, name, shape, positions, nnz, initializer)
 
         def initial_mask(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
             active = np.zeros(shape, bool)
@@ -73,7 +65,9 @@ class MaskedWeight(SparseWeight):
         return tf.boolean_mask(self._values, self._mask)
 
     def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
-        return self._mask.numpy() if rows is None else tf.gather(self._mask, rows).numpy()
+        mask = self._mask if rows is None else tf.gather(self._mask, rows)
+        found: np.ndarray = mask.numpy()
+        return found
 
     def adopt(self, exchange: Exchange, slots: Sequence[Slot]) -> None:
         moved = np.concatenate([exchange.pruned, exchange.grown])

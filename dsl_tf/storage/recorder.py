@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from dsl_tf.errors import UserError
+
 
 class GradientRecorder(tf.Module):
     """Sums the gradient of the effective weight over steps, row by row.
@@ -9,6 +11,9 @@ class GradientRecorder(tf.Module):
     Growth needs the gradient where the weight is pruned, which the optimiser
     never sees. The backward pass of a look-up calls `watch`'s gradient;
     nothing is added unless `recording` is on, so ordinary steps cost nothing.
+
+    TensorFlow cannot differentiate a `tf.while_loop` with such a side effect, so
+    a look-up inside one (not the step inside one) cannot be recorded.
 
     At most `capacity` rows are held; when more come, the rows of least
     gradient norm leave. Memory is O(capacity · width) and 4 bytes a row.
@@ -27,6 +32,10 @@ class GradientRecorder(tf.Module):
         self, rows: int, width: int, capacity: int, recording: bool = False
     ) -> None:
         super().__init__(name="gradient_recorder")
+        if capacity < 1:
+            raise UserError(
+                f"`recorder_rows` must be at least 1. Received: {capacity}."
+            )
         self.capacity = min(capacity, rows)
         self.recording = tf.Variable(recording, trainable=False)
         self._count = tf.Variable(0, trainable=False)

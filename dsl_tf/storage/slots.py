@@ -1,6 +1,6 @@
 """Find the moments that an optimiser keeps of one variable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -50,6 +50,16 @@ def find(optimizer: keras.optimizers.Optimizer, weight: tf.Variable) -> list[Slo
     return [slot for slot in slots if slot.variable.shape == weight.shape]
 
 
+def create(
+    optimizer: keras.optimizers.Optimizer, weights: Sequence[tf.Variable]
+) -> None:
+    """Make the slots that the first step would make."""
+    if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
+        optimizer._create_all_weights(weights)
+    else:
+        optimizer.build(weights)
+
+
 def _slots(
     optimizer: keras.optimizers.Optimizer, weight: tf.Variable
 ) -> Iterator[Slot]:
@@ -78,4 +88,5 @@ def _legacy_slots(
         except KeyError:  # no step was taken yet, or another one updates it
             continue
         source = _LEGACY_INITIAL_VALUES.get(name)
-        yield Slot(variable, 0.0 if source is None else float(getattr(optimizer, source)))
+        initial = 0.0 if source is None else float(getattr(optimizer, source))
+        yield Slot(variable, initial)

@@ -4,15 +4,16 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import rich.console
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.accounting import size
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.data import pipelines
+from dsl_tf.errors import UserError
 from dsl_tf.training.checkpoints import BestWeights, CheckpointFolder
 from dsl_tf.training.observers import Checkpoints, LossLog, Validation
 from dsl_tf.training.progress import Progress
@@ -31,7 +32,10 @@ class FitSettings:
       patience: epochs without a better validation before training stops.
       checkpoint_minutes: between checkpoints within an epoch.
       seed: of shuffle, negatives and dropout.
-      steps: stop after exactly so many steps, or None.
+      steps: take exactly so many steps instead, however many epochs, or None.
+
+    Raises:
+      UserError: one of them is out of range.
     """
 
     epochs: int
@@ -42,19 +46,19 @@ class FitSettings:
     seed: int
     steps: int | None = None
 
-
-class _StopAfter(keras.callbacks.Callback):
-    """Ends `fit` after a number of optimiser steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self._supports_tf_logs = True
-        self._steps = steps
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count by the optimiser, which a resume restores."""
-        if int(self.model.optimizer.iterations) >= self._steps:
-            self.model.stop_training = True
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("negatives", 1),
+            ("patience", 0),
+            ("checkpoint_minutes", 0),
+        ):
+            value = getattr(self, name)
+            if value < least:
+                raise UserError(
+                    f"`train.{name}` must be at least {least}. Received: {value}."
+                )
 
 
 def fit(
@@ -84,15 +88,15 @@ def fit(
 
     Raises:
       KeyboardInterrupt: stopped by a signal; a checkpoint was written.
-      UserError: the loss is not finite, or settings are out of range.
+      UserError: the loss is not finite.
     """
+    size.reset_peak()
     optimizer = model.optimizer
+    # Not `iterations` itself: the first step of a `fit` may count it up before
+    # it draws its batch, which would then be the next one.
+    begun = tf.Variable(0, dtype=tf.int64, trainable=False)
     data = pipelines.pairwise(
-        split,
-        settings.batch_size,
-        settings.negatives,
-        settings.seed,
-        optimizer.iterations,
+        split, settings.batch_size, settings.negatives, settings.seed, begun
     )
     steps_per_epoch = pipelines.steps_per_epoch(split, settings.batch_size)
     positives_per_step = min(settings.batch_size, len(split.train))
@@ -109,15 +113,19 @@ def fit(
     if dynamic is not None and state.exploration:
         dynamic.restore(state.exploration)
 
-    epochs = settings.epochs
-    if settings.steps is not None:
-        epochs = math.ceil(settings.steps / steps_per_epoch)
-    saver = Checkpoints(
-        state, checkpoints, best, settings.checkpoint_minutes, steps_per_epoch, dynamic
-    )
+    total = settings.steps or settings.epochs * steps_per_epoch
+    epochs = math.ceil(total / steps_per_epoch)
+    done = int(optimizer.iterations)
+    if done and not state.finished:
+        console.print(
+            f"Going on after step {done:,} of {total:,} (epoch {state.epochs + 1}).",
+            highlight=False,
+        )
+    saver = Checkpoints(state, checkpoints, best, settings.checkpoint_minutes, dynamic)
     progress = Progress(
-        state, console, epochs, steps_per_epoch, positives_per_step, metric
+        state, console, total, steps_per_epoch, positives_per_step, metric
     )
+    # In this order: weights move, are measured, shown and saved.
     callbacks: list[keras.callbacks.Callback] = [] if dynamic is None else [dynamic]
     callbacks += [
         LossLog(state),
@@ -128,18 +136,20 @@ def fit(
         progress,
         saver,
     ]  # fmt: skip
-    if settings.steps is not None:
-        callbacks.append(_StopAfter(settings.steps))
     try:
         with saver.stop_signals():
             while not state.finished:
-                # After a resume the first call ends the interrupted epoch.
-                done = int(optimizer.iterations) % steps_per_epoch
+                # One call for all whole epochs; one for what a resume finds of
+                # an epoch, and one for the last epoch where it is cut short.
+                done = int(optimizer.iterations)
+                left = min(steps_per_epoch - done % steps_per_epoch, total - done)
+                whole = (total - done) // steps_per_epoch
+                begun.assign(done)
                 model.fit(
                     data,
                     initial_epoch=state.epochs,
-                    epochs=state.epochs + 1 if done else epochs,
-                    steps_per_epoch=steps_per_epoch - done,
+                    epochs=state.epochs + (whole if left == steps_per_epoch else 1),
+                    steps_per_epoch=left,
                     callbacks=callbacks,
                     verbose=0,
                 )

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -55,8 +56,8 @@ class Validation(keras.callbacks.Callback):
 
     Args:
       state: of the run.
-      validate: evaluates the model as it is; None where no user has an item
-        held out for validation: then the last epoch is the best.
+      validate: evaluates the model as it is; None where there is nothing to
+        select on: then every epoch is trained and the last is the best.
       metric: the metric of `validate` that selects, the higher the better.
       best: where the best weights go.
       patience: epochs without a better one before training stops; 0 = never.
@@ -92,12 +93,8 @@ class Validation(keras.callbacks.Callback):
         begun = time.perf_counter()
         metrics = {} if self._validate is None else self._validate().mean
         validation_seconds = time.perf_counter() - begun
-        score = metrics.get(self._metric, float(epoch))
         state.epochs = epoch + 1
-        if score > state.best_score or self._validate is None:
-            state.best_score, state.best_epoch = score, state.epochs
-            state.best_step = int(self.model.optimizer.iterations)
-            self._best.save(state.epochs)
+        self._select(metrics)
         seconds = max(state.epoch_seconds, 1e-9)
         state.history.append(
             {
@@ -114,9 +111,23 @@ class Validation(keras.callbacks.Callback):
             }
         )
         state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
-        waited = state.epochs - state.best_epoch
-        state.finished = state.epochs >= self._epochs or (0 < self._patience <= waited)
         self.model.stop_training = state.finished
+
+    def _select(self, metrics: Mapping[str, float]) -> None:
+        """Keep the weights if they are the best; decide whether to go on."""
+        state = self._state
+        state.finished = state.epochs >= self._epochs
+        if self._validate is None:
+            better = state.finished
+        else:
+            better = metrics[self._metric] > state.best_score
+            waited = 0 if better else state.epochs - state.best_epoch
+            state.finished |= 0 < self._patience <= waited
+        if better:
+            state.best_score = metrics.get(self._metric, 0.0)
+            state.best_epoch = state.epochs
+            state.best_step = int(self.model.optimizer.iterations)
+            self._best.save(state.epochs)
 
     def _exchanges(self) -> dict[str, Any]:
         """The history's columns on what this epoch's explorations did."""
@@ -145,8 +156,6 @@ class Checkpoints(keras.callbacks.Callback):
       folder: where checkpoints go.
       best: the best weights, which checkpoints refer to by epoch.
       minutes: between checkpoints within an epoch.
-      steps_per_epoch: a checkpoint between an epoch's last step and its
-        validation could not be resumed from, so none is made there.
       dynamic: whose state is saved too, or None.
     """
 
@@ -156,7 +165,6 @@ class Checkpoints(keras.callbacks.Callback):
         folder: CheckpointFolder,
         best: BestWeights,
         minutes: float,
-        steps_per_epoch: int,
         dynamic: DynamicSparseTraining | None,
     ) -> None:
         super().__init__()
@@ -165,7 +173,6 @@ class Checkpoints(keras.callbacks.Callback):
         self._folder = folder
         self._best = best
         self._seconds = minutes * 60
-        self._steps_per_epoch = steps_per_epoch
         self._dynamic = dynamic
         self._saved = self._clock = time.perf_counter()
         self._stopped = False
@@ -176,22 +183,23 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Save where it is time."""
-        step = int(self.model.optimizer.iterations)
         due = self._stopped or time.perf_counter() - self._saved >= self._seconds
-        if due and step % self._steps_per_epoch:
-            self._save(step)
+        # Between an epoch's last step and its validation a run could not go on.
+        if due and batch + 1 < self.params["steps"]:
+            self._save()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save; validation has run."""
-        self._save(int(self.model.optimizer.iterations))
+        self._save()
 
-    def _save(self, step: int) -> None:
+    def _save(self) -> None:
         now = time.perf_counter()
         state = self._state
         state.seconds += now - self._clock
         state.peak_rss_bytes = max(state.peak_rss_bytes, size.peak_rss_bytes())
         if self._dynamic is not None:
             state.exploration = self._dynamic.state()
+        step = int(self.model.optimizer.iterations)
         self._folder.save(step, dataclasses.asdict(state))
         if state.best_epoch:
             self._best.prune(state.best_epoch)
@@ -202,7 +210,16 @@ class Checkpoints(keras.callbacks.Callback):
 
     @contextmanager
     def stop_signals(self) -> Iterator[None]:
-        """Within it, a first stop signal waits for a checkpoint; a second does not."""
+        """Within it, a first stop signal waits for a checkpoint; a second does not.
+
+        Only a process's main thread may handle signals; in others it does nothing.
+
+        Raises:
+          KeyboardInterrupt: a signal came that no checkpoint has answered.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self._stopped:
@@ -216,3 +233,5 @@ class Checkpoints(keras.callbacks.Callback):
         finally:
             for kind, handler in zip(kinds, before, strict=True):
                 signal.signal(kind, handler)
+        if self._stopped:
+            raise KeyboardInterrupt

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf.accounting import cost
+from dsl_tf.backbones import neumf
+from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.layers.tables import DenseTables, SparseTables
+
+PASS = cost.PassCost("select", 10, 2, 1.5, 700, positives=4, negatives=3)
+
+
+def _model(tables):
+    model = neumf.NeuMF(5, 7, tables, gmf_dim=3, mlp_dim=2, mlp_layers=(4, 3))
+    model.compile(keras.optimizers.Adam(0.01))
+    row = tf.zeros([1], tf.int32)
+    model({"user": row, "item": row, "negatives": row[:, None]})
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+# Kernels 4x4 and 4x3, biases 4 and 3, head 3 + 3 and its bias.
+NETWORK = 16 + 12 + 4 + 3 + 6 + 1
+TABLES = (5 + 7) * (3 + 2)
+
+
+def test_dense():
+    report = cost.report(_model(DenseTables(5, 7)), [PASS], base_rss_bytes=600)
+    assert report["parameters"] == report["nonzeros"] == TABLES + NETWORK
+    assert report["sparsity"] == 0.0
+    assert sum(t["nonzeros"] for t in report["tensors"].values()) == TABLES + NETWORK
+    assert report["tensors"]["mlp_kernel_0"] == {
+        "shape": [4, 4],
+        "nonzeros": 16,
+        "bytes": 64,
+    }
+    training = report["training"]
+    # Weights, Adam's two moments and its int64 count of steps.
+    assert training["state_bytes"] == 3 * 4 * (TABLES + NETWORK) + 8
+    # See the test of NeuMF.macs: 11, 8 and 18 for a user, an item and a pair.
+    forward = 10 * 4 * (11 + 4 * (8 + 18))
+    optimizer = 10 * 5 * (TABLES + NETWORK)
+    assert training["macs_forward"] == forward
+    assert training["macs_backward"] == 2 * forward
+    assert training["macs_optimizer"] == optimizer
+    assert training["macs"] == 3 * forward + optimizer
+    assert training["passes"][0]["macs"] == training["macs"]
+    assert report["inference"]["macs_per_user"] == 11 + 7 * (8 + 18)
+    assert report["inference"]["table_bytes"] == 4 * TABLES
+    assert (training["peak_rss_bytes"], training["base_rss_bytes"]) == (700, 600)
+
+
+def test_sparse():
+    tables = SparseTables(np.ones(5), np.ones(7), 0.5, "masked", joint=True, seed=0)
+    model = _model(tables)
+    report = cost.report(model, [PASS], base_rss_bytes=600)
+    assert report["parameters"] == TABLES + NETWORK
+    assert report["nonzeros"] == TABLES // 2 + NETWORK
+    assert report["sparsity"] == 0.5
+    # A bool beside every position of a table.
+    state = 3 * 4 * (TABLES + NETWORK) + 8 + TABLES
+    assert report["training"]["state_bytes"] == state
+    assert report["inference"]["table_bytes"] == 4 * TABLES + TABLES
+    users = model.user_vectors({"user_id": tf.range(5)}).numpy() != 0
+    items = model.item_vectors().numpy() != 0
+    pair = (users.mean(0)[:3] * items.mean(0)[:3]).sum() + 15
+    per_user = users.mean(0)[:3].sum() + 4 * users.mean(0)[3:].sum()
+    per_item = 4 * items.mean(0)[3:].sum()
+    macs = report["inference"]["macs_per_user"]
+    assert macs == round(per_user + 7 * (per_item + pair))
+    assert macs < 11 + 7 * (8 + 18)
+
+    # What collects gradients for growth is training state too.
+    callback = DynamicSparseTraining(update_interval=2, end_step=9, recorder_rows=6)
+    callback.set_model(model)
+    recorders = [w.recorder for w in model.sparse_weights()]
+    extra = sum(v.numpy().nbytes for each in recorders for v in each.variables)
+    assert extra > 6 * (3 + 2) * 4
+    report = cost.report(model, [PASS], base_rss_bytes=600)
+    assert report["training"]["state_bytes"] == state + extra
+
+
+def test_every_pass_counts():
+    again = cost.PassCost("refit", 7, 2, 2.25, 900, positives=3, negatives=3)
+    model = _model(DenseTables(5, 7))
+    first, second, both = (
+        cost.report(model, passes, base_rss_bytes=600)["training"]
+        for passes in ([PASS], [again], [PASS, again])
+    )
+    assert both["seconds"] == 3.75
+    assert both["steps"] == 17
+    assert both["macs"] == first["macs"] + second["macs"]
+    assert both["peak_rss_bytes"] == 900
+    assert [each["name"] for each in both["passes"]] == ["select", "refit"]
+    assert both["passes"][1] == pytest.approx(second["passes"][0])

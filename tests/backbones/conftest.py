@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from dsl_tf import streams
+from dsl_tf.layers.tables import DenseTables, SparseTables
+
+
+@pytest.fixture
+def make_tables():
+    """Table factories for 5 users and 7 items, dense or of some sparsity."""
+
+    def make(sparsity=None, seed=0):
+        if sparsity is None:
+            return DenseTables(5, 7)
+        rng = streams.generator(seed, "use")
+        return SparseTables(
+            activity=rng.integers(1, 9, 5),
+            popularity=rng.integers(1, 9, 7),
+            sparsity=sparsity,
+            storage="masked",
+            joint=True,
+            seed=seed,
+        )
+
+    return make
+
+
+@pytest.fixture
+def batch(rng):
+    """Four positives with three negatives each."""
+    return {
+        "user": np.array([0, 4, 2, 2], np.int32),
+        "item": np.array([6, 0, 3, 1], np.int32),
+        "negatives": rng.integers(0, 7, (4, 3)).astype(np.int32),
+    }

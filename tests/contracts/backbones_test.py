@@ -1,0 +1,100 @@
+"""What every backbone promises, run over all that are found."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dsl_tf import config_files, plugins
+from dsl_tf.data import pipelines
+from dsl_tf.methods import base, dense, dsl
+
+BACKBONES = plugins.names("dsl_tf.backbones")
+
+
+@pytest.fixture(params=BACKBONES)
+def config(request, small_config):
+    if request.param == small_config.model.name:
+        return small_config
+    config = config_files.load(config_files.find(f"{request.param}.py"), "own")
+    for node in ("sparsity", "train", "export"):
+        config[node].update(small_config[node])
+    return config
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def model(request, config, small_split):
+    make_tables = (dense if request.param == "dense" else dsl).make_tables
+    tables = make_tables(config, small_split, 0)
+    return base.make_model(small_split, config, tables, seed=0)
+
+
+def _losses(model, config, split, steps):
+    begun = tf.Variable(0, dtype=tf.int64)
+    batch_size, negatives = config.train.batch_size, config.train.negatives
+    data = iter(pipelines.pairwise(split, batch_size, negatives, 0, begun))
+    step = model.make_train_function()
+    return [float(step(data)["loss"]) for _ in range(steps)]
+
+
+def test_loss_falls_and_is_deterministic(model, config, small_split):
+    initial = [variable.numpy() for variable in model.variables]
+    slots = [variable.numpy() for variable in model.optimizer.variables]
+    losses = _losses(model, config, small_split, 60)
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])
+    for variables, values in (
+        (model.variables, initial),
+        (model.optimizer.variables, slots),
+    ):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    assert _losses(model, config, small_split, 60) == losses
+    for weight in model.sparse_weights():
+        assert not weight.values.numpy()[~weight.mask()].any()
+
+
+def test_score_is_the_interaction_of_the_vectors(model, small_split):
+    users = tf.constant([7, 0, 399, 7])
+    score = model.score({"user_id": users}).numpy()
+    assert score.shape == (4, small_split.num_items)
+    assert score.dtype == np.float32
+    vectors = model.user_vectors({"user_id": users}), model.item_vectors()
+    np.testing.assert_allclose(score, model.interaction(*vectors), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(score[0], score[3], rtol=1e-4, atol=1e-6)
+    assert np.unique(score).size > 100
+    wide = model.user_vectors({"user_id": tf.cast(users, tf.int64)})
+    np.testing.assert_array_equal(wide, vectors[0])
+
+
+def test_vectors_are_what_the_tables_store(model):
+    """So an export can pack them: their zeros are the pruned weights."""
+    users = model.user_vectors({"user_id": tf.range(model.num_users)}).numpy()
+    items = model.item_vectors().numpy()
+    pruned = sum(w.shape[0] * w.shape[1] - w.nnz for w in model.sparse_weights())
+    assert np.count_nonzero(users == 0) + np.count_nonzero(items == 0) == pruned
+
+
+def test_macs_fall_with_the_zeros(model):
+    widths = (
+        model.user_vectors({"user_id": tf.zeros([1], tf.int32)}).shape[1],
+        model.item_vectors().shape[1],
+    )
+    full, half, none = (
+        model.macs(*(np.full(width, share) for width in widths))
+        for share in (1.0, 0.5, 0.0)
+    )
+    assert all(np.array(full) >= half)
+    assert all(np.array(half) >= none)
+    assert sum(full) > sum(half) > sum(none) >= 0
+
+
+def test_interaction_needs_only_builtin_operations_of_tflite(model):
+    widths = (
+        model.user_vectors({"user_id": tf.zeros([1], tf.int32)}).shape[1],
+        model.item_vectors().shape[1],
+    )
+    function = tf.function(model.interaction).get_concrete_function(
+        *(tf.TensorSpec([None, width], tf.float32) for width in widths)
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    assert converter.convert()

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from dsl_tf.data.negatives import UniformNegatives
+from dsl_tf.types import Interactions
+
+
+def interactions(items_of):
+    """From a list: the items of each user."""
+    pairs = [(u, i) for u, items in enumerate(items_of) for i in sorted(items)]
+    table = np.array(pairs, np.int32).reshape(-1, 2)
+    return Interactions(table[:, 0], table[:, 1])
+
+
+def draw(items_of, num_items, users, count, seed=(1, 2)):
+    negatives = UniformNegatives(interactions(items_of), len(items_of), num_items)
+    return negatives(tf.constant(users, tf.int32), count, tf.constant(seed)).numpy()
+
+
+@settings(deadline=None)  # the first call of an operation is slow
+@given(st.data())
+def test_never_a_positive(data):
+    num_items = data.draw(st.integers(1, 12))
+    items = st.sets(st.integers(0, num_items - 1), max_size=num_items - 1)
+    items_of = data.draw(st.lists(items, min_size=1, max_size=6))
+    users = np.arange(len(items_of))
+    found = draw(items_of, num_items, users, 40)
+    for user, row in enumerate(found):
+        unseen = set(range(num_items)) - items_of[user]
+        assert set(row.tolist()) <= unseen
+        if len(unseen) == 1:
+            assert set(row.tolist()) == unseen
+
+
+@pytest.mark.parametrize(
+    "items", [set(), {0}, {9}, {0, 9}, {3, 4, 5}, set(range(10)) - {2, 7}]
+)
+def test_each_unseen_item_is_as_likely_as_any_other(items):
+    """Chi-square at 0.001; the seed is fixed, so it fails always or never."""
+    found = draw([{1, 2}, items, {5}], 10, np.ones(1000), 40)
+    counts = np.bincount(found.ravel(), minlength=10)
+    unseen = sorted(set(range(10)) - items)
+    assert counts[sorted(items)].sum() == 0
+    assert stats.chisquare(counts[unseen]).pvalue > 0.001
+
+
+def test_draws_are_independent_of_each_other():
+    found = draw([set()], 4, np.zeros(20000), 2)
+    table = np.histogram2d(found[:, 0], found[:, 1], bins=4)[0]
+    assert stats.chi2_contingency(table).pvalue > 0.001
+
+
+def test_a_user_with_all_items_gets_some_item():
+    found = draw([{0, 1, 2}, {0, 1}], 3, [0, 0, 1], 5)
+    assert np.all((found >= 0) & (found < 3))
+    assert np.all(found[2] == 2)
+
+
+def test_users_without_training_items_at_either_end():
+    found = draw([set(), {0}, set()], 2, [0, 1, 2], 200)
+    assert set(found[0]) == set(found[2]) == {0, 1}
+    assert set(found[1]) == {1}
+
+
+def test_a_function_of_the_seed():
+    users = np.zeros(50)
+    first = draw([{1}], 1000, users, 4, seed=(3, 4))
+    np.testing.assert_array_equal(first, draw([{1}], 1000, users, 4, seed=(3, 4)))
+    for seed in ((3, 5), (4, 4)):
+        assert np.mean(first == draw([{1}], 1000, users, 4, seed=seed)) < 0.02
+    assert first.dtype == np.int32
+
+
+def test_products_beyond_32_bits():
+    """3,000,000 users x 2,000,000 items: keys reach 6e12."""
+    num_users, num_items = 3_000_000, 2_000_000
+    users = np.repeat(num_users - 1, num_items - 2).astype(np.int32)
+    items = np.arange(num_items, dtype=np.int32)
+    train = Interactions(users, np.delete(items, [5, num_items - 1]))
+    negatives = UniformNegatives(train, num_users, num_items)
+    found = negatives(tf.constant([num_users - 1]), 100, tf.constant([0, 0])).numpy()
+    assert set(found.ravel()) == {5, num_items - 1}

@@ -1,0 +1,279 @@
+"""Whole runs in this process: what they write, and how they go on."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf import experiment, run_folder
+from dsl_tf.errors import UserError
+
+
+class _Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.fixture
+def config(small_config, small_csv):
+    small_config.data.path = str(small_csv)
+    small_config.train.epochs = 2
+    return small_config.lock()
+
+
+def _kill(*args, **kwargs):
+    raise _Killed
+
+
+@pytest.fixture(scope="module")
+def _runs():
+    return {}
+
+
+@pytest.fixture
+def single(config, tmp_path_factory, _runs):
+    """A finished run of seed 0 that was killed in its export."""
+    if "single" not in _runs:
+        folder = tmp_path_factory.mktemp("runs") / "single"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(experiment, "export_model", _kill)
+            with pytest.raises(_Killed):
+                experiment.train(config, folder, command="python -m dsl_tf.main")
+        with pytest.MonkeyPatch.context() as patch:
+            # Only what is missing is done again.
+            patch.setattr(experiment, "_evaluate", _kill)
+            patch.setattr(keras.Model, "fit", _kill)
+            experiment.train(config, folder, resume=True)
+        _runs["single"] = folder
+    return _runs["single"]
+
+
+@pytest.fixture
+def several(config, tmp_path_factory, _runs):
+    """A finished run of seeds 0 and 1 that was killed in seed 1's evaluation."""
+    if "several" not in _runs:
+        folder = tmp_path_factory.mktemp("runs") / "several"
+        evaluate = experiment._evaluate
+
+        def evaluate_first(config, split, trained, folder):
+            if folder.name == "seed_1":
+                raise _Killed
+            evaluate(config, split, trained, folder)
+
+        config.seeds = (0, 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(experiment, "_evaluate", evaluate_first)
+            with pytest.raises(_Killed):
+                experiment.train(config, folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(keras.Model, "fit", _kill)
+            experiment.train(config, folder, resume=True)
+        _runs["several"] = folder
+    config.seeds = (0, 1)
+    return _runs["several"]
+
+
+def _contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def _json(file):
+    return json.loads(file.read_text())
+
+
+def test_what_a_run_writes(single, config):
+    names = {path.name for path in single.iterdir()}
+    assert names == {
+        *("config.json", "metrics.json", "cost.json", "history.csv"),
+        *("per_user.npz", "sparsity.npz", "report.html"),
+        *("checkpoints", "figures", "saved_model", "vocabulary"),
+    }
+    assert names <= set(run_folder.OWN)
+    metrics = _json(single / "metrics.json")
+    assert metrics["protocol"] == "full_ranking"
+    assert metrics["refit"] is False
+    assert metrics["users"] == 400
+    assert set(metrics["valid"]) >= {"recall@20", "ndcg@20", "hit@20"}
+    test = metrics["test"]
+    low, high = test["ci95"]["recall@20"]
+    assert 0 < low < test["recall@20"] < high < 1
+    assert metrics["reference"]["popularity"]["recall@20"] > 0
+    assert "seconds" not in json.dumps(metrics)
+    per_user = np.load(single / "per_user.npz")
+    assert per_user["recall@20"].mean() == pytest.approx(test["recall@20"])
+
+    history = pd.read_csv(single / "history.csv")
+    assert list(history.epoch) == [1, 2]
+    assert list(history.step) == [52, 104]
+    assert metrics["best_epoch"] == history["valid_recall@20"].argmax() + 1
+    best = history["valid_recall@20"].max()
+    assert metrics["valid"]["recall@20"] == pytest.approx(best)
+
+    cost = _json(single / "cost.json")
+    assert cost["sparsity"] == 0.5
+    training = cost["training"]
+    assert training["steps"] == 104
+    assert training["peak_rss_bytes"] > training["base_rss_bytes"] > 0
+    assert training["seconds"] >= history.seconds.sum()
+    saved = [p for p in (single / "saved_model").rglob("*") if p.is_file()]
+    assert cost["files"]["saved_model"] == sum(p.stat().st_size for p in saved)
+    assert set(cost["files_detail"]["saved_model"]) == {
+        *("tables", "histories", "network", "other"),
+    }
+    sparsity = np.load(single / "sparsity.npz")
+    rows = np.concatenate([sparsity["users"], sparsity["items"]])
+    assert rows.mean() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_finished_run_is_shown_not_redone(single, config, capsys, monkeypatch):
+    before = _contents(single)
+    monkeypatch.setattr(experiment, "_export", _kill)
+    monkeypatch.setattr(experiment, "_evaluate", _kill)
+    experiment.train(config, single, resume=True)
+    assert _contents(single) == before
+    assert "recall@20" in capsys.readouterr().out
+
+
+def test_a_run_is_not_lost_by_accident(single, config, small_csv):
+    before = _contents(single)
+    with pytest.raises(UserError, match=r"--resume.*--overwrite"):
+        experiment.train(config, single)
+    config.train.learning_rate = 0.02
+    with pytest.raises(UserError, match=r"`train.learning_rate` was 0.01"):
+        experiment.train(config, single, resume=True)
+    assert _contents(single) == before
+
+
+def test_other_data_are_refused(single, config, small_csv, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(single / "config.json", folder)
+    lines = small_csv.read_text().splitlines(keepends=True)
+    original = small_csv.read_text()
+    try:
+        small_csv.write_text("".join(lines[:-5]))
+        with pytest.raises(UserError, match="the data that it was begun with"):
+            experiment.train(config, folder, resume=True)
+        with pytest.raises(UserError, match="the data that it was begun with"):
+            experiment.evaluate(folder)
+    finally:
+        small_csv.write_text(original)
+
+
+def test_evaluate_writes_the_same_metrics(single, capsys):
+    before = (single / "metrics.json").read_bytes()
+    (single / "metrics.json").unlink()
+    experiment.evaluate(single)
+    assert (single / "metrics.json").read_bytes() == before
+    assert "recall@20" in capsys.readouterr().out
+
+
+def test_modes_need_a_run(tmp_path, single, config):
+    with pytest.raises(UserError, match="must hold a run"):
+        experiment.evaluate(tmp_path)
+    shutil.copy(single / "config.json", tmp_path)
+    with pytest.raises(UserError, match="must have finished its training"):
+        experiment.evaluate(tmp_path)
+    for mode in (
+        lambda: experiment.export(tmp_path, None, {}),
+        lambda: experiment.recommend(tmp_path, None, 5),
+    ):
+        with pytest.raises(UserError, match="finished run"):
+            mode()
+
+
+def _served(folder, users):
+    module = tf.saved_model.load(str(folder))
+    call = module.signatures["serving_default"]
+    return {k: v.numpy() for k, v in call(user_id=tf.constant(users, tf.int64)).items()}
+
+
+def test_recommend_answers_with_raw_ids(single):
+    items = (single / "vocabulary" / "items.txt").read_text().split("\n")
+    users = (single / "vocabulary" / "users.txt").read_text().split("\n")
+    answer = experiment.recommend(single, ["user-0007", "user-0399"], 5)
+    assert list(answer.columns) == ["user", "rank", "item", "score"]
+    assert list(answer.user) == ["user-0007"] * 5 + ["user-0399"] * 5
+    assert list(answer["rank"]) == [1, 2, 3, 4, 5] * 2
+    rows = [users.index("user-0007"), users.index("user-0399")]
+    served = _served(single / "saved_model", rows)
+    expected = [items[item] for item in served["item_ids"][:, :5].reshape(-1)]
+    assert list(answer.item) == expected
+    np.testing.assert_allclose(
+        answer.score, served["scores"][:, :5].reshape(-1), rtol=1e-5
+    )
+
+
+def test_recommend_to_everybody_more_than_there_is(single, small_split):
+    answer = experiment.recommend(single, None, 1000)
+    assert set(answer.user) == set(small_split.user_ids)
+    known = small_split.activity() + np.bincount(
+        small_split.validation.users, minlength=small_split.num_users
+    )
+    counts = answer.groupby("user").size()[list(small_split.user_ids)]
+    # Everything but what is known, all of it, and nothing twice.
+    np.testing.assert_array_equal(counts, small_split.num_items - known)
+    assert not answer.duplicated(["user", "item"]).any()
+    scores = answer.groupby("user").score
+    assert scores.apply(lambda s: s.is_monotonic_decreasing).all()
+
+
+def test_recommend_to_nobody_known(single):
+    with pytest.raises(UserError, match=r"400 users, such as 'user-.*'nobody'"):
+        experiment.recommend(single, ["user-0001", "nobody"], 5)
+
+
+def test_export_again_and_for_a_server(single, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(single, folder)
+    experiment.export(folder, str(tmp_path / "serving"), {"export.k": 3})
+    assert _served(tmp_path / "serving" / "1", [0, 1])["item_ids"].shape == (2, 3)
+    capsys.readouterr()
+    overrides = {"export.k": 7, "export.formats": ("saved_model",)}
+    experiment.export(folder, None, overrides)
+    assert str(folder / "saved_model") in capsys.readouterr().out
+    assert _served(folder / "saved_model", [0, 1])["item_ids"].shape == (2, 7)
+    assert (
+        _json(folder / "cost.json")["training"]
+        == (_json(single / "cost.json")["training"])
+    )
+
+
+def test_several_seeds(several, single, config):
+    for seed in (0, 1):
+        assert _json(several / f"seed_{seed}" / "config.json")["seed"] == seed
+        assert (several / f"seed_{seed}" / "report.html").exists()
+    # A seed among several is the run of that seed.
+    alone = (single / "metrics.json").read_bytes()
+    assert (several / "seed_0" / "metrics.json").read_bytes() == alone
+    merged = _json(several / "metrics.json")
+    each = [_json(several / f"seed_{s}" / "metrics.json") for s in (0, 1)]
+    values = [run["test"]["recall@20"] for run in each]
+    assert values[0] != values[1]
+    assert merged["test"]["recall@20"] == pytest.approx(np.mean(values))
+    assert merged["test"]["std"]["recall@20"] == pytest.approx(np.std(values, ddof=1))
+    best = int(np.argmax([run["valid"]["recall@20"] for run in each]))
+    assert (merged["seeds"], merged["best_seed"]) == ([0, 1], best)
+    for name in ("saved_model/saved_model.pb", "vocabulary/items.txt"):
+        chosen = (several / f"seed_{best}" / name).read_bytes()
+        assert (several / name).read_bytes() == chosen
+
+
+def test_modes_on_several_seeds(several, config, capsys):
+    before = (several / "metrics.json").read_bytes()
+    experiment.evaluate(several)
+    assert (several / "metrics.json").read_bytes() == before
+    overrides = {"export.k": 4, "export.formats": ("saved_model",)}
+    experiment.export(several, None, overrides)
+    served = _served(several / "saved_model", [5])
+    assert served["item_ids"].shape == (1, 4)
+    user = (several / "vocabulary" / "users.txt").read_text().split("\n")[5]
+    answer = experiment.recommend(several, [user], 4)
+    items = (several / "vocabulary" / "items.txt").read_text().split("\n")
+    assert list(answer.item) == [items[i] for i in served["item_ids"][0]]
+    config.seeds = (0, 1, 2)
+    with pytest.raises(UserError, match="`seeds` was"):
+        experiment.train(config, several, resume=True)

@@ -1,0 +1,77 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import rich.console
+
+from dsl_tf.errors import UserError
+from dsl_tf.methods import base, dense
+from dsl_tf.types import Interactions
+
+
+def test_with_validation_is_all_that_is_not_test(small_split):
+    together = base.with_validation(small_split)
+    assert len(together.validation) == 0
+    assert together.test is small_split.test
+    pairs = set(zip(together.train.users, together.train.items, strict=True))
+    for part in (small_split.train, small_split.validation):
+        assert pairs >= set(zip(part.users, part.items, strict=True))
+    assert len(pairs) == len(together.train)
+    assert len(pairs) == len(small_split.train) + len(small_split.validation)
+    keys = together.train.users.astype(np.int64) * 1000 + together.train.items
+    assert (np.diff(keys) > 0).all()
+
+
+@pytest.mark.parametrize(("name", "slots"), [("adam", 2), ("adagrad", 1), ("sgd", 1)])
+def test_optimizers(small_config, small_split, name, slots):
+    small_config.optimizer.name = name
+    tables = dense.make_tables(small_config, small_split, seed=0)
+    model = base.make_model(small_split, small_config, tables, seed=0)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+    elements = sum(w.shape.num_elements() for w in model.trainable_variables)
+    held = sum(v.shape.num_elements() for v in model.optimizer.variables)
+    assert held == slots * elements + 1  # and the count of steps
+
+
+def test_unknown_names_are_one_line(small_config, small_split):
+    small_config.optimizer.name = "adamant"
+    with pytest.raises(UserError, match=r"must be a Keras optimiser.*'adamant'"):
+        base.make_optimizer(small_config)
+    small_config.model.name = "neumv"
+    with pytest.raises(UserError, match=r"backbone must be one of .*neumf"):
+        base.make_model(small_split, small_config, None, seed=0)
+
+
+def test_the_first_recall_selects():
+    assert base.selection_metric((10, 20)) == "recall@10"
+
+
+def test_restore_gives_back_what_train_did(small_config, small_split, tmp_path):
+    small_config.train.update(epochs=1, refit=True)
+    console = rich.console.Console(quiet=True)
+    task = base.Task(small_split, 3, tmp_path, console)
+    with pytest.raises(UserError, match="finished its training"):
+        base.restore(task, small_config, dense.make_tables)
+    trained = dense.train(task, small_config)
+    again = base.restore(task, small_config, dense.make_tables)
+    for ours, theirs in zip(again.model.weights, trained.model.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert again.passes == trained.passes
+    assert again.split.fingerprint() == trained.split.fingerprint()
+    assert [each.name for each in again.passes] == ["select", "refit"]
+
+
+def test_test_interactions_are_not_read(small_config, small_split, tmp_path):
+    """Training on a split without its test part gives the same model."""
+
+    def weights(split, folder):
+        task = base.Task(split, 0, tmp_path / folder, rich.console.Console(quiet=True))
+        return dense.train(task, small_config).model.get_weights()
+
+    small_config.train.epochs = 1
+    nothing = Interactions(np.zeros(0, np.int32), np.zeros(0, np.int32))
+    blind = dataclasses.replace(small_split, test=nothing)
+    for ours, theirs in zip(
+        weights(small_split, "a"), weights(blind, "b"), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,51 @@
+import pytest
+
+from dsl_tf.errors import UserError
+from dsl_tf.methods import dsl
+
+
+def test_the_schedule_follows_the_config(small_config):
+    small_config.sparsity.update(
+        update_interval=30,
+        initial_update_ratio=0.2,
+        end_fraction=0.5,
+        schedule="linear",
+    )
+    callback = dsl.make_dynamic(small_config, planned_steps=1000, seed=0)
+    assert callback._end_step == 500
+    assert callback._settings == {
+        "name": "linear",
+        "initial_update_ratio": 0.2,
+        "update_interval": 30,
+    }
+
+
+@pytest.mark.parametrize(("horizon", "steps"), [("auto", 0), ("1", 1), ("7", 7)])
+def test_horizon(small_config, horizon, steps):
+    small_config.growth.horizon = horizon
+    callback = dsl.make_dynamic(small_config, planned_steps=1000, seed=0)
+    assert callback.next_horizon == steps
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("growth.horizon", "soon"),
+        ("growth.horizon", "0"),
+        ("growth.criterion", "gradiant"),
+        ("pruning.criterion", "size"),
+    ],
+)
+def test_unknown_values_are_one_line(small_config, key, value):
+    small_config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=value):
+        dsl.make_dynamic(small_config, planned_steps=1000, seed=0)
+
+
+def test_budget_is_joint_or_per_table(small_config, small_split):
+    assert dsl.make_tables(small_config, small_split, seed=0).joint
+    small_config.sparsity.budget = "per_table"
+    assert not dsl.make_tables(small_config, small_split, seed=0).joint
+    small_config.sparsity.budget = "shared"
+    with pytest.raises(UserError, match=r"joint, per_table.*'shared'"):
+        dsl.make_tables(small_config, small_split, seed=0)

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+
+from dsl_tf import results, run_folder
+from dsl_tf.errors import UserError
+
+
+@pytest.fixture
+def config(small_config):
+    return small_config
+
+
+@pytest.fixture
+def begin(config, small_split):
+    """Begins a run in a folder, as far as its `config.json`."""
+
+    def begin(folder):
+        for seed, member in zip(
+            config.seeds, run_folder.members(folder, config.seeds), strict=True
+        ):
+            settings = results.settings(config, small_split, seed, "command")
+            run_folder.record(settings, member)
+
+    return begin
+
+
+def test_members(tmp_path):
+    assert run_folder.members(tmp_path, (3,)) == [tmp_path]
+    expected = [tmp_path / "seed_2", tmp_path / "seed_10"]
+    assert run_folder.members(tmp_path, (2, 10)) == expected
+
+
+@pytest.mark.parametrize("seeds", [(), (-1,), (0, 0)])
+def test_seeds_are_different_numbers(tmp_path, seeds):
+    with pytest.raises(UserError, match="`seeds` must be one or more different"):
+        run_folder.members(tmp_path, seeds)
+
+
+def test_found_members_come_in_the_order_of_the_seeds(config, begin, tmp_path):
+    assert run_folder.found_members(tmp_path) == []
+    config.seeds = (2, 10)
+    begin(tmp_path)
+    expected = [tmp_path / "seed_2", tmp_path / "seed_10"]
+    assert run_folder.found_members(tmp_path) == expected
+
+
+def test_a_new_folder_needs_no_word(config, tmp_path):
+    run_folder.claim(tmp_path / "a" / "b", config, resume=False, overwrite=False)
+    (tmp_path / "a" / "b" / "log.txt").write_text("mine")
+    for resume, overwrite in ((False, False), (True, False), (False, True)):
+        run_folder.claim(tmp_path / "a" / "b", config, resume, overwrite)
+    assert (tmp_path / "a" / "b" / "log.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_a_run_needs_a_word(config, begin, tmp_path, seeds):
+    config.seeds = seeds
+    begin(tmp_path)
+    with pytest.raises(UserError, match="--resume goes on with it or --overwrite"):
+        run_folder.claim(tmp_path, config, resume=False, overwrite=False)
+    run_folder.claim(tmp_path, config, resume=True, overwrite=False)
+    assert run_folder.found_members(tmp_path)
+    run_folder.claim(tmp_path, config, resume=False, overwrite=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.epochs", 4, "`train.epochs` was 3. Received: 4."),
+        ("seeds", (1,), r"`seeds` was \[0\]. Received: \[1\]."),
+        ("seeds", (0, 1), r"`seeds` was \[0\]. Received: \[0, 1\]."),
+        ("method.name", "dense", "`method.name` was 'dsl'. Received: 'dense'."),
+    ],
+)
+def test_another_config_is_refused_by_its_key(
+    config, begin, tmp_path, key, value, message
+):
+    begin(tmp_path)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message):
+        run_folder.claim(tmp_path, config, resume=True, overwrite=False)
+
+
+def test_other_data_are_refused(config, begin, tmp_path, small_split):
+    begin(tmp_path)
+    settings = run_folder.read_settings(tmp_path)
+    run_folder.check_fingerprint(settings, small_split, tmp_path)
+    settings["data"]["fingerprint"] = "0" * 64
+    with pytest.raises(UserError, match="begun with: demo, sha256 000000000000…"):
+        run_folder.check_fingerprint(settings, small_split, tmp_path)
+    with pytest.raises(UserError, match="the data that it was begun with"):
+        run_folder.record(settings, tmp_path)
+
+
+def test_overwrite_deletes_only_what_a_run_writes(config, begin, tmp_path):
+    begin(tmp_path)
+    kept = [tmp_path / "log.txt", tmp_path / "data" / "mine.csv", tmp_path / "seed_7"]
+    for path in (*kept, tmp_path / "checkpoints" / "step-0000000001" / "state.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("text")
+    for name in (".metrics.json.partial", "model.tflite", "report.html"):
+        (tmp_path / name).write_text("text")
+    run_folder.claim(tmp_path, config, resume=False, overwrite=True)
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == set(kept)
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "bert"}', "[1]", "no json", '"text"'])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_config_json_of_something_else_is_left_alone(
+    config, tmp_path, text, overwrite
+):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "model.tflite").write_text("theirs")
+    with pytest.raises(UserError, match="must be that of a run"):
+        run_folder.claim(tmp_path, config, resume=not overwrite, overwrite=overwrite)
+    assert (tmp_path / "model.tflite").read_text() == "theirs"
+
+
+def test_record_keeps_what_was_there(begin, config, small_split, tmp_path):
+    begin(tmp_path)
+    settings = results.settings(config, small_split, 0, "another command")
+    run_folder.record(settings, tmp_path)
+    assert run_folder.read_settings(tmp_path)["command"] == "command"
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["config"]["model"]["mlp_layers"] == [16, 8]
+    assert written["data"]["fingerprint"] == small_split.fingerprint()
+    assert written["seed"] == 0
+    assert np.all([name in written["versions"] for name in ("tensorflow", "numpy")])

@@ -1,0 +1,105 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsl_tf.errors import UserError
+from dsl_tf.sparsity import initialization
+from dsl_tf.sparsity.initialization import budget, random_mask
+
+
+@pytest.mark.parametrize(
+    ("shape", "sparsity", "nnz"),
+    [
+        ((10, 10), 0.0, 100),
+        ((10, 10), 0.9, 10),
+        ((3, 5), 0.5, 8),  # 7.5: to the even one
+        ((2, 2), 0.99, 1),  # never none
+        ((1_000_000, 64), 0.95, 3_200_000),
+    ],
+)
+def test_budget(shape, sparsity, nnz):
+    assert budget(shape, sparsity) == nnz
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5, float("nan")])
+def test_budget_out_of_range(sparsity):
+    with pytest.raises(UserError, match=r"in \[0, 1\)\. Received: sparsity="):
+        budget((10, 10), sparsity)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 9), st.data())
+def test_exact_count_and_a_weight_in_every_row(rows, width, data):
+    nnz = data.draw(st.integers(rows, rows * width))
+    positions = random_mask((rows, width), nnz, np.random.default_rng(0))
+    assert positions.dtype == np.int64
+    assert positions.shape == (nnz,)
+    assert np.all(np.diff(positions) > 0)
+    assert positions[0] >= 0
+    assert positions[-1] < rows * width
+    assert len(np.unique(positions // width)) == rows
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 20), st.data())
+def test_the_same_holds_block_by_block(rows, width, block, data):
+    nnz = data.draw(st.integers(rows, rows * width))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(initialization, "BLOCK_POSITIONS", block)
+        positions = random_mask((rows, width), nnz, np.random.default_rng(0))
+    assert len(np.unique(positions)) == nnz
+    assert len(np.unique(positions // width)) == rows
+
+
+def test_a_function_of_the_generator():
+    draws = [random_mask((50, 8), 100, np.random.default_rng(s)) for s in (1, 1, 2)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+
+
+def test_every_column_is_as_likely_as_any_other():
+    draws = 4000
+    generator = np.random.default_rng(0)
+    positions = [random_mask((4, 5), 10, generator) for _ in range(draws)]
+    share = np.bincount(np.concatenate(positions), minlength=20) / draws
+    # Each is 0.5 on average, with a standard deviation of 0.008.
+    assert np.abs(share - 0.5).max() < 0.035
+
+
+def test_fewer_weights_than_rows_go_to_the_popular_ones():
+    popularity = np.array([5, 1, 7, 5, 0])
+    with pytest.warns(UserWarning, match=r"3 weights for 5 rows: 40\.0% of the rows"):
+        positions = random_mask((5, 4), 3, np.random.default_rng(0), popularity)
+    # 7, and of the two 5 both; were there one place, row 0 would have it.
+    assert (positions // 4).tolist() == [0, 2, 3]
+    with pytest.warns(UserWarning, match="2 weights"):
+        positions = random_mask((5, 4), 2, np.random.default_rng(0), popularity)
+    assert (positions // 4).tolist() == [0, 2]
+
+
+def test_without_popularity_the_first_rows_get_them():
+    with pytest.warns(UserWarning, match="without any weight"):
+        positions = random_mask((5, 4), 2, np.random.default_rng(0))
+    assert (positions // 4).tolist() == [0, 1]
+
+
+def test_errors(rng):
+    with pytest.raises(
+        UserError, match=r"`nnz` must be in \[1, 20\]\. Received: nnz=21"
+    ):
+        random_mask((5, 4), 21, rng)
+    with pytest.raises(UserError, match=r"each of 5 rows\. Received: 4 numbers"):
+        random_mask((5, 4), 3, rng, np.zeros(4))
+
+
+def test_the_table_is_never_built():
+    """400,000 x 64 positions at 99 %: the result takes 2 MB, a bool table 26 MB."""
+    tracemalloc.start()
+    positions = random_mask((400_000, 64), 410_000, np.random.default_rng(0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(positions) == 410_000
+    assert peak < 23e6

@@ -1,0 +1,17 @@
+import pytest
+import rich.console
+
+from dsl_tf import plugins
+from dsl_tf.methods import base
+
+
+@pytest.fixture
+def train(small_split):
+    """Trains with the method of a config; `folder` holds the checkpoints."""
+
+    def run(config, folder, split=small_split, seed=0, file=None):
+        console = rich.console.Console(file=file, quiet=file is None, width=200)
+        method = plugins.find("dsl_tf.methods", config.method.name, "method")
+        return method.train(base.Task(split, seed, folder, console), config)
+
+    return run
