@@ -111,6 +111,7 @@ def uninterrupted(tmp_path_factory, small_csv):
     return folder
 
 
+@pytest.mark.slow
 def test_killed_in_mid_epoch(tmp_path, small_csv, uninterrupted):
     """An epoch has 52 steps, an interval 20: step 75 is in the middle of both."""
     folder = tmp_path / "run"
