@@ -1,14 +1,19 @@
-"""Find a plug-in (backbone, method, data set, …) by the name of its module.
+"""Find by name: plug-ins (backbone, method, data set, …) and what modules list.
 
-Adding a plug-in is adding a file: no registry is edited. A user's name may be
-written with hyphens (`ml-1m`); the module has underscores (`ml_1m`).
+A plug-in is a module: adding one is adding a file, and no registry is edited. A
+user's name may be written with hyphens (`ml-1m`); the module has underscores
+(`ml_1m`).
 """
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
+from typing import TypeVar
 
 from dsl_tf.errors import UserError
+
+T = TypeVar("T")
 
 #: Modules of a plug-in package that are not plug-ins themselves.
 NOT_PLUGINS = ("base",)
@@ -47,3 +52,21 @@ def find(package: str, name: str, kind: str) -> ModuleType:
             f"The {kind} must be one of {', '.join(known)}. Received: {name!r}."
         )
     return importlib.import_module(f"{package}.{wanted.replace('-', '_')}")
+
+
+def choose(known: Mapping[str, T], name: str, key: str) -> T:
+    """What a module lists under a name.
+
+    Args:
+      known: name to what is meant.
+      name: the name asked for.
+      key: the config's key, to be named in an error.
+
+    Raises:
+      UserError: no such name; the message lists those that exist.
+    """
+    if name not in known:
+        raise UserError(
+            f"`{key}` must be one of {', '.join(known)}. Received: {name!r}."
+        )
+    return known[name]

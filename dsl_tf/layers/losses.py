@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
 
 #: Maps logits [B, 1 + n], the positive first, to a scalar.
 PairLoss = Callable[[tf.Tensor], tf.Tensor]
@@ -36,8 +36,4 @@ def find(name: str) -> PairLoss:
     Raises:
       UserError: no such loss; the message lists those that exist.
     """
-    if name not in _LOSSES:
-        raise UserError(
-            f"`model.loss` must be one of {', '.join(_LOSSES)}. Received: {name!r}."
-        )
-    return _LOSSES[name]
+    return choose(_LOSSES, name, "model.loss")

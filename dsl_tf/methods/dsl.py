@@ -3,16 +3,17 @@
 from ml_collections import config_dict
 
 from dsl_tf.callbacks import DynamicSparseTraining
-from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import base
+from dsl_tf.plugins import choose
 from dsl_tf.sparsity import growth, pruning
 from dsl_tf.types import Split
 
 #: Explorations where the update interval is left open.
 EXPLORATIONS = 50
 
-_BUDGETS = ("joint", "per_table")
+#: Values of `sparsity.budget`, to whether users and items share one budget.
+_JOINT = {"joint": True, "per_table": False}
 
 
 def make_tables(
@@ -23,17 +24,12 @@ def make_tables(
     Raises:
       UserError: an unknown `sparsity.budget`.
     """
-    if config.sparsity.budget not in _BUDGETS:
-        raise UserError(
-            f"`sparsity.budget` must be one of {', '.join(_BUDGETS)}. "
-            f"Received: {config.sparsity.budget!r}."
-        )
     return SparseTables(
         activity=split.activity(),
         popularity=split.popularity(),
         sparsity=config.sparsity.target,
         storage=config.storage,
-        joint=config.sparsity.budget == "joint",
+        joint=choose(_JOINT, config.sparsity.budget, "sparsity.budget"),
         seed=seed,
     )
 

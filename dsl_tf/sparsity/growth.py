@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
 
 #: Maps recorded gradients, float32 [rows, width], and a generator to scores,
 #: float32 [rows, width].
@@ -37,9 +37,4 @@ def find(name: str) -> GrowCriterion:
     Raises:
       UserError: no such criterion; the message lists those that exist.
     """
-    if name not in _CRITERIA:
-        raise UserError(
-            f"`growth.criterion` must be one of {', '.join(_CRITERIA)}. "
-            f"Received: {name!r}."
-        )
-    return _CRITERIA[name]
+    return choose(_CRITERIA, name, "growth.criterion")

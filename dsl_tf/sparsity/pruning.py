@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
 
 #: Maps the active values, real [nnz], to scores, float32 [nnz].
 PruneCriterion = Callable[[np.ndarray], np.ndarray]
@@ -24,9 +24,4 @@ def find(name: str) -> PruneCriterion:
     Raises:
       UserError: no such criterion; the message lists those that exist.
     """
-    if name not in _CRITERIA:
-        raise UserError(
-            f"`pruning.criterion` must be one of {', '.join(_CRITERIA)}. "
-            f"Received: {name!r}."
-        )
-    return _CRITERIA[name]
+    return choose(_CRITERIA, name, "pruning.criterion")

@@ -11,6 +11,7 @@ import math
 from typing import Any, ClassVar
 
 from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,9 @@ class Never(UpdateSchedule):
         return 0.0
 
 
-_SCHEDULES = {kind.name: kind for kind in (Cosine, Linear, Constant, Never)}
+_SCHEDULES: dict[str, type[UpdateSchedule]] = {
+    kind.name: kind for kind in (Cosine, Linear, Constant, Never)
+}
 
 
 def from_config(config: dict[str, Any]) -> UpdateSchedule:
@@ -133,11 +136,8 @@ def from_config(config: dict[str, Any]) -> UpdateSchedule:
     """
     settings = dict(config)
     name = settings.pop("name")
-    if name not in _SCHEDULES:
-        raise UserError(
-            f"The schedule must be one of {', '.join(_SCHEDULES)}. Received: {name!r}."
-        )
+    kind = choose(_SCHEDULES, name, "sparsity.schedule")
     never = settings.get("update_interval") == math.inf
     if name == Never.name or never or settings.get("initial_update_ratio") == 0:
         return Never()
-    return _SCHEDULES[name](**settings)
+    return kind(**settings)

@@ -1,6 +1,6 @@
 """Where the numbers of a sparse weight live: the only place that knows how."""
 
-from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.masked import MaskedWeight
 
@@ -18,8 +18,4 @@ def find(name: str) -> type[SparseWeight]:
     Raises:
       UserError: no such storage; the message lists those that exist.
     """
-    if name not in _STORAGES:
-        raise UserError(
-            f"`storage` must be one of {', '.join(names())}. Received: {name!r}."
-        )
-    return _STORAGES[name]
+    return choose(_STORAGES, name, "storage")

@@ -181,9 +181,10 @@ def test_only_built_in_operations(folder, name):
     assert not {op for op in operations if "Flex" in op or "CUSTOM" in op.upper()}
 
 
-def test_no_history_lies_in_the_file(frozen):
+def test_no_history_is_needed_for_the_file(frozen):
     forgotten = dataclasses.replace(frozen, history=None, history_offsets=None)
-    DeviceModule(forgotten, FILES["model.tflite"], K).signatures()
+    module = DeviceModule(forgotten, FILES["model.tflite"], K)
+    assert set(module.signatures()) == {"recommend", "recommend_vector", "score"}
 
 
 def test_the_converter_is_silent(tied, tmp_path, capfd):
