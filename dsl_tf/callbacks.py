@@ -98,6 +98,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._seed = seed
         self._snapshot: list[tuple[tf.Variable, tf.Tensor]] = []
         self._layers: list[SparseLayer] = []
+        self._warned: set[str] = set()
         self._planned = False
         self._recording: bool | None = None
         self._seen_step = 0
@@ -233,11 +234,12 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             recorder.clear()
             more_would_help = len(rows) < recorder.capacity
             short |= more_would_help and exchange.offered < 2 * exchange.asked
-            if 2 * exchange.offered < exchange.asked:
+            if 2 * exchange.offered < exchange.asked and name not in self._warned:
+                self._warned.add(name)  # `records` tell of the later ones
                 warnings.warn(
                     f"Step {step}, {name}: {exchange.offered} positions had a "
                     f"gradient where {exchange.asked} were asked for; a longer "
-                    "horizon or update interval offers more.",
+                    "horizon or update interval may offer more.",
                     stacklevel=2,
                 )
         if self._horizon == "auto" and short:

@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 import absl.logging
@@ -72,6 +73,7 @@ def _run(command: flags.Command) -> None:
     # What matters of TensorFlow's log arrives as an exception as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
     absl.logging.set_verbosity(absl.logging.ERROR)
     with environment.native_log_hidden():
         # Not at the top: TensorFlow takes seconds, a wrong flag should not.
