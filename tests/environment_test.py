@@ -77,6 +77,7 @@ def test_keras_3_in_use_is_an_import_error():
     assert "already Keras 3" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_tensorflow_imported_before_is_fine():
     result = _python(
         "import tensorflow as tf\n"

@@ -262,6 +262,7 @@ def test_several_seeds(several, single, config):
         assert (several / name).read_bytes() == chosen
 
 
+@pytest.mark.slow
 def test_modes_on_several_seeds(several, config, capsys):
     before = (several / "metrics.json").read_bytes()
     experiment.evaluate(several)

@@ -125,6 +125,7 @@ def test_killed_anywhere_dsl_goes_on_bit_for_bit(
     _assert_equal(train(config, tmp_path / "killed"), expected)
 
 
+@pytest.mark.slow
 def test_refit_takes_the_chosen_steps_and_resumes(config, train, tmp_path, monkeypatch):
     config.method.name = "dense"
     config.train.refit = True
