@@ -14,7 +14,7 @@ from dsl_tf.storage.base import SparseWeight
 class SparseDense(SparseLayer):
     """`keras.layers.Dense` with a fixed budget of non-zero kernel weights.
 
-    The bias stays dense (DESIGN: only matrices are masked).
+    The bias stays dense: only matrices are masked.
 
     Args:
       units: width of the output.

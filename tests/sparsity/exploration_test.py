@@ -101,7 +101,7 @@ def test_positions_beyond_32_bits():
 
 
 def oracle(weights, mask, gradients, ratio):
-    """DESIGN sec. 3, "Exchange", word for word, on lists of positions."""
+    """The rule of `explore`, word for word, on lists of positions."""
     active = [p for p in range(mask.size) if mask[p]]
     k = int(ratio * len(active) + 0.5)
     p_set = sorted(active, key=lambda p: (abs(weights[p]), p))[:k]

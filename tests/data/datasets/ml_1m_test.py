@@ -80,7 +80,7 @@ def test_counts(data_root, data_config):
     assert len(split.test) == 197_656
     assert "23 items occur only in test." in split.warnings
     assert split.label == "dsl_tf split, seed 2024"
-    # PROTOCOL: floor(0.1 n + 0.5) of each user; all have n >= 3.
+    # floor(0.1 n + 0.5) of each user; all have n >= 3.
     n = split.activity() + np.bincount(split.validation.users)
     assert np.array_equal(
         np.bincount(split.validation.users), np.floor(0.1 * n + 0.5).astype(int)
