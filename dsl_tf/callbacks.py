@@ -9,11 +9,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf import streams
+from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.layers import watching
 from dsl_tf.layers.base import SparseLayer, named_weights
+from dsl_tf.layers.exploring import explore_weight
 from dsl_tf.sparsity import growth, pruning, schedule
-from dsl_tf.sparsity.exploration import explore
 from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
 from dsl_tf.storage import slots
 from dsl_tf.storage.base import SparseWeight
@@ -145,6 +146,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         if self.schedule.initial_update_ratio:
             self._check_model()
         self._arm(step)
+        size.release_free()  # what building the layers left behind
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Keep what a step that is replaced has to restore."""
@@ -172,6 +174,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 for variable, value in self._snapshot:
                     variable.assign(value)
                 self._explore(step, self.schedule(due))
+                size.release_free()
         self._snapshot = []
         self._seen_step = step
         self._arm(step)
@@ -208,18 +211,14 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         short = False
         for name, weight in self.sparse_weights().items():
             generator = streams.generator(self._seed, f"growth/{name}/{step}")
-            recorder = weight.recorder
-            assert recorder is not None  # set_model gave every weight one
-            rows, gradients = (tensor.numpy() for tensor in recorder.recorded())
-            exchange = explore(
-                weight.positions(),
-                self._prune_criterion(weight.active_values()),
-                rows,
-                weight.mask(rows),
-                self._grow_criterion(gradients, generator),
+            exchange, rows = explore_weight(
+                weight,
+                self.model.optimizer,
+                self._prune_criterion,
+                self._grow_criterion,
                 update_ratio,
+                generator,
             )
-            weight.adopt(exchange, slots.find(self.model.optimizer, weight.values))
             self.records.append(
                 ExchangeRecord(
                     step=step,
@@ -231,8 +230,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                     horizon=self.next_horizon,
                 )
             )
-            recorder.clear()
-            more_would_help = len(rows) < recorder.capacity
+            more_would_help = rows < min(weight.shape[0], self._recorder_rows)
             short |= more_would_help and exchange.offered < 2 * exchange.asked
             if 2 * exchange.offered < exchange.asked and name not in self._warned:
                 self._warned.add(name)  # `records` tell of the later ones

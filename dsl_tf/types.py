@@ -138,18 +138,18 @@ class Split:
 class Exchange(NamedTuple):
     """What one exploration step moves in one weight (DSL sec. 3.1.3).
 
-    Positions are row-major (row * width + column), int64, ascending. The
-    three sets are disjoint and `len(pruned) == len(grown)`.
+    `len(pruned) == len(grown)`; all other active weights stay, with value and
+    optimiser moments.
 
     Attributes:
-      kept: active before and after, with value and optimiser moments.
-      pruned: active before, inactive after.
-      grown: inactive before, active after; start at zero.
+      pruned: int64, ascending: those active before and inactive after, by
+        their places among the active weights (in row-major order).
+      grown: int64, ascending: those inactive before and active after, by their
+        row-major positions, row * width + column. They start at zero.
       asked: the number of weights that the update ratio asked to exchange.
       offered: inactive positions that had a growth score above zero.
     """
 
-    kept: np.ndarray
     pruned: np.ndarray
     grown: np.ndarray
     asked: int

@@ -21,6 +21,7 @@ FLOORS = {
     "dsl_tf.data.graph": 2,
     "dsl_tf.data.negatives": 2,
     "dsl_tf.data.pipelines": 2,
+    "dsl_tf.optimizers": 2,
     "dsl_tf.storage": 2,
     "dsl_tf.evaluation": 3,
     "dsl_tf.layers": 3,

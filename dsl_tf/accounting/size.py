@@ -1,6 +1,7 @@
 """Bytes of variables and of this process."""
 
 import contextlib
+import ctypes
 import resource
 import sys
 from collections.abc import Iterable
@@ -19,6 +20,16 @@ def reset_peak() -> None:
     """Measure `peak_rss_bytes` from now on (Linux; elsewhere without effect)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def release_free() -> None:
+    """Give memory that is free back to the system (glibc; elsewhere no effect).
+
+    Otherwise the allocator keeps what a phase of large arrays has freed, and
+    often cannot use it again because it lies in pieces.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def rss_bytes() -> int:

@@ -1,6 +1,6 @@
 """What the sparse layers share: the mask's settings and their serialisation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ class SparseLayer(keras.layers.Layer):
 
     Args:
       sparsity: s, the share of each matrix pruned, in [0, 1).
-      storage: `"masked"`.
+      storage: `"packed"`, whose memory falls with the sparsity, or `"masked"`.
       seed: seeds the first mask, together with the layer's name.
       popularity: real [rows], how often each row is used. Only read where the
         budget is below one weight a row: popular rows get theirs first.
@@ -34,7 +34,7 @@ class SparseLayer(keras.layers.Layer):
         self,
         *,
         sparsity: float,
-        storage: str = "masked",
+        storage: str = "packed",
         seed: int = 0,
         popularity: np.ndarray | None = None,
         **kwargs: Any,
@@ -76,10 +76,10 @@ class SparseLayer(keras.layers.Layer):
         nnz = initialization.budget(shape, self.sparsity)
         generator = streams.generator(self.seed, f"mask/{self.name}/{name}")
 
-        def positions(shape: tuple[int, int]) -> np.ndarray:
+        def mask(shape: tuple[int, int]) -> Iterator[np.ndarray]:
             return initialization.random_mask(shape, nnz, generator, self.popularity)
 
-        weight = self._new_weight(self, name, shape, positions, nnz, initializer)
+        weight = self._new_weight(self, name, shape, mask, nnz, initializer)
         if regularizer is not None:
             self.add_loss(lambda: regularizer(weight.active()))
         self.own_sparse_weights.append(weight)

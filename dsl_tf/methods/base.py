@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import rich.console
 import tensorflow as tf
-import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf import plugins
+from dsl_tf import optimizers, plugins
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.data import pipelines
@@ -88,36 +87,9 @@ def make_model(
     model: Backbone = backbone.build(
         config.model, split.num_users, split.num_items, tables, seed
     )
-    model.compile(make_optimizer(config))
+    model.compile(optimizers.make(config.optimizer.name, config.train.learning_rate))
     build(model)
     return model
-
-
-def make_optimizer(config: config_dict.ConfigDict) -> keras.optimizers.Optimizer:
-    """The Keras optimiser of `optimizer.name` with `train.learning_rate`.
-
-    Raises:
-      UserError: Keras knows no such optimiser, or the rate is not above 0.
-    """
-    if not config.train.learning_rate > 0:
-        raise UserError(
-            "`train.learning_rate` must be above 0. Received: "
-            f"{config.train.learning_rate}."
-        )
-    # Without the second key Keras reads the settings as those of TF 2.10.
-    settings = {
-        "learning_rate": config.train.learning_rate,
-        "is_legacy_optimizer": False,
-    }
-    try:
-        return keras.optimizers.get(
-            {"class_name": config.optimizer.name, "config": settings}
-        )
-    except ValueError as error:
-        raise UserError(
-            "`optimizer.name` must be a Keras optimiser, such as adam, adagrad or "
-            f"sgd. Received: {config.optimizer.name!r}."
-        ) from error
 
 
 #: Maps user rows int32 [B] to the scores of all items, float32 [B, num_items].

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from dsl_tf.sparsity.selection import highest, lowest
+from dsl_tf.sparsity.selection import Scores, highest, lowest
 from dsl_tf.types import Exchange
 
 
 def explore(
-    positions: np.ndarray,
-    prune_scores: np.ndarray,
+    prune_scores: Scores,
     rows: np.ndarray,
+    row_begin: np.ndarray,
     row_active: np.ndarray,
     grow_scores: np.ndarray,
     update_ratio: float,
@@ -24,10 +24,13 @@ def explore(
     instead. So the budget holds exactly, and nothing enters without a score.
     Ties go to the lower position throughout.
 
+    Memory is a byte an active weight, and O(r · width).
+
     Args:
-      positions: int64 [nnz], ascending positions of the active weights.
-      prune_scores: real [nnz].
+      prune_scores: real [nnz], of the active weights in the order of their
+        positions.
       rows: int64 [r], ascending rows that have growth scores.
+      row_begin: int64 [r], active weights in all the rows before each of them.
       row_active: bool [r, width], the mask of those rows.
       grow_scores: real [r, width].
       update_ratio: ρ_t in [0, 1].
@@ -35,40 +38,31 @@ def explore(
     Returns:
       The exchange; see `dsl_tf.types.Exchange`.
     """
-    width = grow_scores.shape[1]
-    asked = int(update_ratio * len(positions) + 0.5)
+    asked = int(update_ratio * prune_scores.length + 0.5)
     leaving = lowest(prune_scores, asked)
-    leaving_positions = positions[leaving]
 
-    candidate_rows, candidate_columns = np.nonzero(grow_scores > 0)
-    candidates = rows[candidate_rows] * width + candidate_columns
-    scores = grow_scores[candidate_rows, candidate_columns]
-    inactive = ~row_active[candidate_rows, candidate_columns]
-    offered = int(np.count_nonzero(inactive))
-    eligible = inactive | _is_in(candidates, leaving_positions)
-    candidates, scores = candidates[eligible], scores[eligible]
+    # Where the active weights of these rows stand among all active ones.
+    counts = np.count_nonzero(row_active, axis=1)
+    places = np.repeat(row_begin - np.cumsum(counts) + counts, counts)
+    places += np.arange(len(places))
+    eligible = ~row_active
+    eligible[row_active] = leaving[places]
+    eligible &= grow_scores > 0
+    available = int(np.count_nonzero(eligible))
+    offered = int(np.count_nonzero(eligible & ~row_active))
 
-    entering = candidates[highest(scores, min(asked, len(candidates)))]
-    stays = _is_in(leaving_positions, entering)
-    shortfall = asked - len(entering)
-    if shortfall:
-        open_places = np.flatnonzero(~stays)
-        filled = highest(prune_scores[leaving][open_places], shortfall)
-        stays[open_places[filled]] = True
+    candidates = Scores.of(grow_scores.reshape(-1))
+    entering = highest(candidates, min(asked, available), eligible.reshape(-1))
+    entering = entering.reshape(row_active.shape)
+    leaving[places[entering[row_active]]] = False  # grown again: it stays
+    entering &= ~row_active
 
-    pruned = leaving_positions[~stays]
-    return Exchange(
-        kept=positions[~_is_in(positions, pruned)],
-        pruned=pruned,
-        grown=entering[~_is_in(entering, leaving_positions)],
-        asked=asked,
-        offered=offered,
+    grown = np.flatnonzero(entering)
+    grown += np.repeat(
+        (rows - np.arange(len(rows))) * row_active.shape[1],
+        np.count_nonzero(entering, axis=1),
     )
-
-
-def _is_in(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Bool [n]: which `values` occur in the sorted array `ascending`."""
-    if not len(ascending):
-        return np.zeros(len(values), bool)
-    index = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return ascending[index] == values
+    leaving = lowest(prune_scores, len(grown), leaving)
+    return Exchange(
+        pruned=np.flatnonzero(leaving), grown=grown, asked=asked, offered=offered
+    )

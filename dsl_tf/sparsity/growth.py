@@ -10,14 +10,14 @@ import numpy as np
 from dsl_tf.plugins import choose
 
 #: Maps recorded gradients, float32 [rows, width], and a generator to scores,
-#: float32 [rows, width].
+#: float32 [rows, width]. The gradients may be overwritten: nobody needs them after.
 GrowCriterion = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def gradient(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The absolute gradient (DSL sec. 3.1.3, "growth principle")."""
     del generator  # it is deterministic
-    return np.abs(gradients)
+    return np.abs(gradients, out=gradients)
 
 
 def random(gradients: np.ndarray, generator: np.random.Generator) -> np.ndarray:

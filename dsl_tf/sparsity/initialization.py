@@ -1,10 +1,12 @@
 """The first mask: exactly so many active positions, at random."""
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
 from dsl_tf.errors import UserError
+from dsl_tf.sparsity.selection import Scores, lowest
 
 #: Positions drawn at a time, so that memory does not grow with the table.
 BLOCK_POSITIONS = 1 << 20
@@ -33,7 +35,7 @@ def random_mask(
     nnz: int,
     generator: np.random.Generator,
     popularity: np.ndarray | None = None,
-) -> np.ndarray:
+) -> Iterator[np.ndarray]:
     """Draw `nnz` active positions at random, with a floor of one in each row.
 
     With fewer weights than rows, the `nnz` most popular rows get one each
@@ -47,8 +49,8 @@ def random_mask(
         takes the rows in order.
 
     Returns:
-      int64 [nnz], ascending row-major positions. The table itself is never
-      built: memory is O(nnz) and one block of rows.
+      The mask from the first row to the last, in blocks of rows: bool
+      [block, width] each. The whole is never built.
 
     Raises:
       UserError: `nnz` out of range, or `popularity` not of one number a row.
@@ -57,40 +59,39 @@ def random_mask(
     if not 1 <= nnz <= rows * width:
         raise UserError(f"`nnz` must be in [1, {rows * width}]. Received: nnz={nnz}.")
     if nnz < rows:
-        return _one_weight_for_popular_rows(shape, nnz, generator, popularity)
-    positions = np.empty(nnz, np.int64)
+        first = _popular_rows(rows, nnz, popularity)
+        return _blocks(shape, nnz, generator, first)
+    return _blocks(shape, nnz, generator, np.ones(rows, bool))
+
+
+def _blocks(
+    shape: tuple[int, int], nnz: int, generator: np.random.Generator, first: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Masks with a weight in each row of `first`, bool [rows], and others.
+
+    Those others are drawn from all positions that are left, without bias.
+    """
+    rows, width = shape
+    others = nnz - int(np.count_nonzero(first))
     block_rows = max(1, BLOCK_POSITIONS // width)
-    drawn = 0
     for start in range(0, rows, block_rows):
         stop = min(start + block_rows, rows)
         # Each block gets its share, so that the total is exact.
-        until = stop + (nnz - rows) * stop // rows
-        block = _block(stop - start, width, until - drawn, generator)
-        positions[drawn:until] = block + start * width
-        drawn = until
-    return positions
+        share = others * stop // rows - others * start // rows
+        block = np.zeros((stop - start, width), bool)
+        floor = np.flatnonzero(first[start:stop])
+        columns = generator.integers(0, width, len(floor))
+        block[floor, columns] = True
+        if share:
+            scores = generator.random(block.shape, dtype=np.float32)
+            scores[floor, columns] = -1.0  # lower than any: they stay
+            chosen = lowest(Scores.of(scores.reshape(-1)), share + len(floor))
+            block = chosen.reshape(block.shape)
+        yield block
 
 
-def _block(
-    rows: int, width: int, nnz: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Positions of `nnz` >= rows active weights, at least one in each row."""
-    counts = 1 + generator.multivariate_hypergeometric(
-        np.full(rows, width - 1), nnz - rows, method="marginals"
-    )
-    order = np.argsort(generator.random((rows, width), dtype=np.float32), axis=1)
-    active = np.zeros((rows, width), bool)
-    np.put_along_axis(active, order, np.arange(width) < counts[:, None], axis=1)
-    return np.flatnonzero(active)
-
-
-def _one_weight_for_popular_rows(
-    shape: tuple[int, int],
-    nnz: int,
-    generator: np.random.Generator,
-    popularity: np.ndarray | None,
-) -> np.ndarray:
-    rows, width = shape
+def _popular_rows(rows: int, nnz: int, popularity: np.ndarray | None) -> np.ndarray:
+    """The `nnz` most popular rows, bool [rows]."""
     if popularity is not None and len(popularity) != rows:
         raise UserError(
             f"`popularity` must have one number for each of {rows} rows. Received: "
@@ -99,10 +100,11 @@ def _one_weight_for_popular_rows(
     warnings.warn(
         f"{nnz} weights for {rows} rows: {1 - nnz / rows:.1%} of the rows start "
         "without any weight.",
-        stacklevel=3,
+        stacklevel=4,
     )
+    chosen = np.zeros(rows, bool)
     if popularity is None:
-        chosen = np.arange(nnz)
+        chosen[:nnz] = True
     else:
-        chosen = np.sort(np.argsort(-popularity, kind="stable")[:nnz])
-    return chosen * width + generator.integers(0, width, nnz)
+        chosen[np.argsort(-popularity, kind="stable")[:nnz]] = True
+    return chosen

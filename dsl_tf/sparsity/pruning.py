@@ -6,7 +6,8 @@ import numpy as np
 
 from dsl_tf.plugins import choose
 
-#: Maps the active values, real [nnz], to scores, float32 [nnz].
+#: Maps active values, real [n], to scores, float32 [n], each by itself: a weight's
+#: values come in blocks.
 PruneCriterion = Callable[[np.ndarray], np.ndarray]
 
 

@@ -3,8 +3,12 @@
 from dsl_tf.plugins import choose
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.masked import MaskedWeight
+from dsl_tf.storage.packed import PackedWeight
 
-_STORAGES: dict[str, type[SparseWeight]] = {"masked": MaskedWeight}
+_STORAGES: dict[str, type[SparseWeight]] = {
+    "masked": MaskedWeight,
+    "packed": PackedWeight,
+}
 
 
 def names() -> list[str]:

@@ -2,18 +2,19 @@
 
 import abc
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.storage import products
 from dsl_tf.storage.recorder import GradientRecorder
 from dsl_tf.storage.slots import Slot
 from dsl_tf.types import Exchange
 
-#: Rows initialised at a time.
-BLOCK_ROWS = 1 << 16
+#: Elements of the dense form that are in memory at a time.
+BLOCK_ELEMENTS = 1 << 20
 
 #: Initialisers whose draw of a part does not depend on the other parts.
 _DRAWN_IN_PARTS = (
@@ -25,8 +26,9 @@ _DRAWN_IN_PARTS = (
     keras.initializers.Ones,
 )
 
-#: Draws the positions of the first mask, int64 [nnz], ascending row-major.
-Positions = Callable[[tuple[int, int]], np.ndarray]
+#: Draws the first mask of a shape, from the first row to the last: bool
+#: [block, width] each.
+MaskBlocks = Callable[[tuple[int, int]], Iterable[np.ndarray]]
 
 
 class SparseWeight(abc.ABC):
@@ -39,8 +41,8 @@ class SparseWeight(abc.ABC):
       layer: the Keras layer that owns the variables.
       name: the weight's name within its layer.
       shape: (rows, width).
-      positions: draws the active positions of the first mask.
-      nnz: the number of active positions, which `positions` draws.
+      mask: draws the first mask.
+      nnz: the number of active positions, which `mask` draws.
       initializer: Keras initialiser of the active values.
 
     Attributes:
@@ -60,11 +62,11 @@ class SparseWeight(abc.ABC):
         layer: keras.layers.Layer,
         name: str,
         shape: tuple[int, int],
-        positions: Positions,
+        mask: MaskBlocks,
         nnz: int,
         initializer: keras.initializers.Initializer,
     ) -> None:
-        del layer, positions, initializer  # a storage makes its variables
+        del layer, mask, initializer  # a storage makes its variables
         self.name = name
         self.shape = shape
         self.nnz = nnz
@@ -79,16 +81,42 @@ class SparseWeight(abc.ABC):
         """
 
     @abc.abstractmethod
-    def positions(self) -> np.ndarray:
-        """Active positions, int64 [nnz], ascending, row-major."""
-
-    @abc.abstractmethod
     def active(self) -> tf.Tensor:
-        """Values at `positions()`, [nnz], differentiable."""
+        """The active values in the order of their positions, [nnz], differentiable."""
 
     @abc.abstractmethod
     def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
         """The mask of `rows` (all if None), bool [rows, width]."""
+
+    @abc.abstractmethod
+    def row_begin(self, rows: np.ndarray) -> np.ndarray:
+        """Active positions in all the rows before each of `rows`, int64 [r]."""
+
+    @abc.abstractmethod
+    def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:
+        """Reads what a variable holds at the active positions, in their order.
+
+        Args:
+          variable: `values`, or a slot of it.
+
+        Returns:
+          Maps start and stop, in [0, nnz], to an array [stop - start].
+        """
+
+    @abc.abstractmethod
+    def assign(
+        self,
+        masks: Iterable[np.ndarray],
+        variables: Iterable[tuple[Slot, Iterable[np.ndarray]]],
+    ) -> None:
+        """Take over a mask and what variables hold there.
+
+        Args:
+          masks: bool [block, width] from the first row to the last, with `nnz`
+            active positions.
+          variables: `values` or a slot of it, and its numbers at the active
+            positions in blocks. Off the mask it gets its initial value.
+        """
 
     @abc.abstractmethod
     def adopt(self, exchange: Exchange, slots: Sequence[Slot]) -> None:
@@ -105,11 +133,20 @@ class SparseWeight(abc.ABC):
         The gradient reaches `values` at active positions only.
         """
 
+    @abc.abstractmethod
+    def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
+        """What of `dense` [r, width] is active in `rows`, in the form of `values`.
+
+        For the gradients of all rows, block by block, the results make up the
+        gradient of `values`.
+        """
+
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         """Effective rows.
 
-        Each distinct row is read once and its gradient summed before it
-        reaches the optimiser or the recorder, whatever the storage.
+        Each distinct row is read once, in ascending order, and its gradient
+        summed before it reaches the optimiser or the recorder, whatever the
+        storage.
 
         Args:
           rows: int32 or int64 [...], each in [0, rows).
@@ -118,8 +155,11 @@ class SparseWeight(abc.ABC):
           [..., width].
         """
         unique, index = tf.unique(tf.reshape(rows, [-1]))
+        order = tf.argsort(unique)
+        index = tf.gather(tf.math.invert_permutation(order), index)
         shape = tf.concat([tf.shape(rows), [self.shape[1]]], axis=0)
-        found = tf.reshape(tf.gather(self._watched_rows(unique), index), shape)
+        effective = self._watched_rows(tf.gather(unique, order))
+        found = tf.reshape(tf.gather(effective, index), shape)
         found.set_shape([*rows.shape, self.shape[1]])
         return found
 
@@ -130,6 +170,10 @@ class SparseWeight(abc.ABC):
     def matmul(self, inputs: tf.Tensor, transpose: bool = False) -> tf.Tensor:
         """`inputs` times the effective matrix (or its transpose).
 
+        Forward and backward go by blocks of rows, of which one at a time is in
+        memory in its dense form: beside inputs and outputs, O(block · width) and
+        the gradient of `values`.
+
         Args:
           inputs: [B, rows], or [B, width] with `transpose`.
           transpose: multiply by the transpose.
@@ -137,16 +181,42 @@ class SparseWeight(abc.ABC):
         Returns:
           [B, width], or [B, rows] with `transpose`.
         """
-        return tf.matmul(inputs, self.read(), transpose_b=transpose)
+        rows, width = self.shape
+        block = max(1, BLOCK_ELEMENTS // width)
+        if rows <= block:
+            return tf.matmul(inputs, self.read(), transpose_b=transpose)
+        recorder = self.recorder if self.watched else None
+
+        def record(rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+            if recorder is not None:
+                recorder.add(rows, gradient)
+            return self._active_part(rows, gradient)
+
+        by_blocks = products.matmul_transposed if transpose else products.matmul
+        return by_blocks(inputs, self._rows, record, rows, block)
 
     def square_sum(self) -> tf.Tensor:
         """Sum of squares of the active weights, a scalar."""
         return tf.reduce_sum(tf.square(self.active()))
 
     def active_values(self) -> np.ndarray:
-        """Values at `positions()`, [nnz]."""
-        values: np.ndarray = self.active().numpy()
-        return values
+        """The active values in the order of their positions, [nnz]."""
+        return self.reader(self.values)(0, self.nnz)
+
+    def mask_blocks(self) -> Iterator[np.ndarray]:
+        """The mask from the first row to the last, bool [block, width] each."""
+        rows, width = self.shape
+        block = max(1, BLOCK_ELEMENTS // width)
+        for start in range(0, rows, block):
+            yield self.mask(np.arange(start, min(start + block, rows)))
+
+    def positions(self) -> np.ndarray:
+        """Active positions, int64 [nnz], ascending, row-major."""
+        found, start = [], 0
+        for mask in self.mask_blocks():
+            found.append(np.flatnonzero(mask) + start)
+            start += mask.size
+        return np.concatenate(found)
 
     def _watched_rows(self, rows: tf.Tensor) -> tf.Tensor:
         """`_rows`, whose gradient the recorder sees where one is listening."""
@@ -178,11 +248,12 @@ def row_blocks(
       (first row, [block, width]).
     """
     rows, width = shape
-    if rows <= BLOCK_ROWS or not isinstance(initializer, _DRAWN_IN_PARTS):
+    rows_at_once = max(1, BLOCK_ELEMENTS // width)
+    if rows <= rows_at_once or not isinstance(initializer, _DRAWN_IN_PARTS):
         yield 0, initializer(shape, dtype=tf.float32)
         return
-    for start in range(0, rows, BLOCK_ROWS):
-        block = (min(BLOCK_ROWS, rows - start), width)
+    for start in range(0, rows, rows_at_once):
+        block = (min(rows_at_once, rows - start), width)
         drawn = initializer(
             shape, dtype=tf.float32, partition_shape=block, partition_offset=(start, 0)
         )

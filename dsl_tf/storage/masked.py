@@ -4,13 +4,13 @@ It saves no memory. It is the oracle for the packed storage, and serves where
 the number of non-zeros changes while training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.storage.base import Positions, SparseWeight, row_blocks
+from dsl_tf.storage.base import MaskBlocks, SparseWeight, row_blocks
 from dsl_tf.storage.slots import Slot
 from dsl_tf.types import Exchange
 
@@ -26,16 +26,15 @@ class MaskedWeight(SparseWeight):
         layer: keras.layers.Layer,
         name: str,
         shape: tuple[int, int],
-        positions: Positions,
+        mask: MaskBlocks,
         nnz: int,
         initializer: keras.initializers.Initializer,
     ) -> None:
-        super().__init__(layer, name, shape, positions, nnz, initializer)
+        super().__init__(layer, name, shape, mask, nnz, initializer)
 
         def initial_mask(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
-            active = np.zeros(shape, bool)
-            active.reshape(-1)[positions((int(shape[0]), int(shape[1])))] = True
-            return tf.constant(active, dtype)
+            blocks = mask((int(shape[0]), int(shape[1])))
+            return tf.constant(np.concatenate([*blocks]), dtype)
 
         def initial_values(shape: Sequence[int], dtype: tf.DType) -> tf.Tensor:
             rows, width = int(shape[0]), int(shape[1])
@@ -58,9 +57,6 @@ class MaskedWeight(SparseWeight):
     def values(self) -> tf.Variable:
         return self._values
 
-    def positions(self) -> np.ndarray:
-        return np.flatnonzero(self._mask.numpy())
-
     def active(self) -> tf.Tensor:
         return tf.boolean_mask(self._values, self._mask)
 
@@ -69,10 +65,31 @@ class MaskedWeight(SparseWeight):
         found: np.ndarray = mask.numpy()
         return found
 
+    def row_begin(self, rows: np.ndarray) -> np.ndarray:
+        counts = np.count_nonzero(self._mask.numpy(), axis=1)
+        return (np.cumsum(counts) - counts)[rows]
+
+    def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:
+        active = variable.numpy()[self._mask.numpy()]
+        return lambda start, stop: active[start:stop]
+
+    def assign(
+        self,
+        masks: Iterable[np.ndarray],
+        variables: Iterable[tuple[Slot, Iterable[np.ndarray]]],
+    ) -> None:
+        mask = np.concatenate([*masks])
+        self._mask.assign(mask)
+        for (variable, initial), blocks in variables:
+            table = np.full(mask.shape, initial, variable.dtype.as_numpy_dtype)
+            table[mask] = np.concatenate([*blocks])
+            variable.assign(table)
+
     def adopt(self, exchange: Exchange, slots: Sequence[Slot]) -> None:
-        moved = np.concatenate([exchange.pruned, exchange.grown])
+        pruned = self.positions()[exchange.pruned]
+        moved = np.concatenate([pruned, exchange.grown])
         index = np.stack(np.unravel_index(moved, self.shape), axis=1)
-        active = np.repeat([False, True], [len(exchange.pruned), len(exchange.grown)])
+        active = np.repeat([False, True], [len(pruned), len(exchange.grown)])
         self._mask.scatter_nd_update(index, active)
         # Off the mask a slot holds its initial value, so that growing a
         # position needs no look at its past.
@@ -83,5 +100,7 @@ class MaskedWeight(SparseWeight):
     def _rows(self, rows: tf.Tensor) -> tf.Tensor:
         # The values are zero off the mask already; the way back needs the
         # mask, and so does a variable that somebody else has assigned to.
-        values, mask = tf.gather(self._values, rows), tf.gather(self._mask, rows)
-        return tf.where(mask, values, tf.zeros_like(values))
+        return self._active_part(rows, tf.gather(self._values, rows))
+
+    def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
+        return tf.where(tf.gather(self._mask, rows), dense, tf.zeros_like(dense))

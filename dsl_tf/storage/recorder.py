@@ -58,18 +58,25 @@ class GradientRecorder(tf.Module):
         def watched(inputs: tf.Tensor):  # type: ignore[no-untyped-def]
             def backward(upstream: tf.Tensor) -> tf.Tensor:
                 upstream = tf.convert_to_tensor(upstream)
-                tf.cond(
-                    self.recording,
-                    lambda: self._add(
-                        tf.cast(rows, tf.int64), tf.cast(upstream, tf.float32)
-                    ),
-                    lambda: tf.constant(False),
-                )
+                self.add(rows, upstream)
                 return upstream
 
             return tf.identity(inputs), backward
 
         return watched(effective)
+
+    def add(self, rows: tf.Tensor, gradient: tf.Tensor) -> None:
+        """Add to the record, while `recording` is on.
+
+        Args:
+          rows: int [u], row numbers, unique.
+          gradient: [u, width], of the effective rows.
+        """
+        tf.cond(
+            self.recording,
+            lambda: self._add(tf.cast(rows, tf.int64), tf.cast(gradient, tf.float32)),
+            lambda: tf.constant(False),
+        )
 
     def _add(self, rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
         # A step whose scaled loss overflows is skipped by the optimiser; its

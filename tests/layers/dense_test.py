@@ -26,7 +26,7 @@ def test_the_bias_stays_dense():
     layer = SparseDense(40, 0.9)
     layer.build((None, 50))
     assert layer.kernel.nnz == 200
-    assert [v.shape.as_list() for v in layer.trainable_weights] == [[50, 40], [40]]
+    assert [v.shape.as_list() for v in layer.trainable_weights] == [[200], [40]]
     assert len(SparseDense(4, 0.5, use_bias=False)(tf.ones([1, 4]))) == 1
 
 

@@ -1,10 +1,13 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dsl_tf.sparsity.selection import highest, lowest
+from dsl_tf.sparsity import selection
+from dsl_tf.sparsity.selection import Scores, highest, lowest
 
 SCORES = hnp.arrays(
     np.float32,
@@ -31,7 +34,7 @@ SCORES = hnp.arrays(
     ],
 )
 def test_hand_worked(scores, count, low, high):
-    scores = np.array(scores, np.float32)
+    scores = Scores.of(np.array(scores, np.float32))
     np.testing.assert_array_equal(lowest(scores, count), np.array(low, bool))
     np.testing.assert_array_equal(highest(scores, count), np.array(high, bool))
 
@@ -43,10 +46,53 @@ def test_same_as_a_stable_sort(scores, data):
     for select, keys in ((lowest, scores), (highest, -scores)):
         expected = np.zeros(len(scores), bool)
         expected[np.argsort(keys, kind="stable")[:count]] = True
-        np.testing.assert_array_equal(select(scores, count), expected)
+        found = select(Scores.of(scores), count)
+        np.testing.assert_array_equal(found, expected)
+
+
+@settings(deadline=None)
+@given(SCORES, st.integers(1, 7), st.data())
+def test_the_same_block_by_block_and_among_some(scores, block, data):
+    among = data.draw(hnp.arrays(bool, len(scores)))
+    count = data.draw(st.integers(0, int(among.sum())))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "BLOCK", block)
+        found = lowest(Scores.of(scores), count, among)
+    expected = np.zeros(len(scores), bool)
+    places = np.flatnonzero(among)
+    expected[places[np.argsort(scores[places], kind="stable")[:count]]] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2000, 1_234_567, 1_999_990, 1_999_999])
+@pytest.mark.parametrize("kind", ["normal", "steps", "sorted", "misleading", "nan"])
+def test_long_vectors(kind, count, rng):
+    """The sample tells where to look; where it misleads, the rest is searched."""
+    scores = rng.normal(size=2_000_000).astype(np.float32)
+    if kind == "steps":
+        scores = np.round(scores, 1)
+    elif kind == "sorted":
+        scores.sort()
+    elif kind == "misleading":
+        for start in range(0, len(scores), len(scores) // selection._RUNS):
+            scores[start : start + selection._RUN] = 1e9
+    elif kind == "nan":
+        scores[rng.random(len(scores)) < 0.5] = np.nan
+    expected = np.zeros(len(scores), bool)
+    expected[np.argsort(scores, kind="stable")[:count]] = True
+    np.testing.assert_array_equal(lowest(Scores.of(scores), count), expected)
+
+
+def test_memory_beside_the_result_is_small(rng):
+    scores = rng.normal(size=4_000_000).astype(np.float32)
+    tracemalloc.start()
+    lowest(Scores.of(scores), 2_000_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4e6 + 4e6  # the result, and half of what a copy would take
 
 
 @pytest.mark.parametrize("count", [-1, 3])
 def test_count_out_of_range(count):
     with pytest.raises(ValueError, match=r"`count` must be in \[0, 2\]"):
-        lowest(np.zeros(2), count)
+        lowest(Scores.of(np.zeros(2)), count)

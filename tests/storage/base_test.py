@@ -5,7 +5,8 @@ import tf_keras as keras
 
 from dsl_tf.storage import base
 
-SHAPE = (2 * base.BLOCK_ROWS + 3, 2)
+BLOCK = base.BLOCK_ELEMENTS // 2
+SHAPE = (2 * BLOCK + 3, 2)
 
 
 def draw(initializer, shape=SHAPE):
@@ -15,7 +16,7 @@ def draw(initializer, shape=SHAPE):
 
 def test_a_large_matrix_comes_in_blocks():
     starts, matrix = draw(keras.initializers.RandomNormal(stddev=0.5, seed=1))
-    assert starts == (0, base.BLOCK_ROWS, 2 * base.BLOCK_ROWS)
+    assert starts == (0, BLOCK, 2 * BLOCK)
     assert matrix.shape == SHAPE
     assert matrix.std() == pytest.approx(0.5, rel=0.01)
     # No block repeats another.

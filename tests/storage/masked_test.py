@@ -10,7 +10,7 @@ def make(layer=None):
         layer or keras.layers.Layer(),
         "table",
         (2, 3),
-        lambda shape: np.array([0, 4, 5]),
+        lambda shape: [np.array([[1, 0, 0], [0, 1, 1]], bool)],
         3,
         keras.initializers.Constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
     )
