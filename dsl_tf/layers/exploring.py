@@ -36,9 +36,13 @@ def explore_weight(
     recorder = weight.recorder
     assert recorder is not None
     read = weight.reader(weight.values)
+
+    def prune_scores(start: int, stop: int) -> np.ndarray:
+        return prune_criterion(read(start, stop))
+
     rows, gradients = (tensor.numpy() for tensor in recorder.recorded())
     exchange = explore(
-        Scores(weight.nnz, lambda start, stop: prune_criterion(read(start, stop))),
+        Scores(weight.nnz, prune_scores),
         rows,
         weight.row_begin(rows),
         weight.mask(rows),
@@ -46,6 +50,6 @@ def explore_weight(
         update_ratio,
     )
     recorder.clear()
-    del gradients, read  # up to as large as the weight itself
+    del gradients  # as large as the recorder
     weight.adopt(exchange, slots.find(optimizer, weight.values))
     return exchange, len(rows)

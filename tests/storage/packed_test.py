@@ -121,7 +121,7 @@ def test_moves_beyond_a_chunk(monkeypatch, rng):
 
 def test_a_mask_of_another_budget_is_refused():
     weight = make([[1, 0, 1], [0, 1, 0]])
-    with pytest.raises(ValueError, match="2 rows and 3 active positions. Received: 2"):
+    with pytest.raises(ValueError, match="2 rows and 3 active positions"):
         weight.assign([np.ones((2, 3), bool)], [])
 
 
