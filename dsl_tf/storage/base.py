@@ -80,6 +80,11 @@ class SparseWeight(abc.ABC):
         the active positions.
         """
 
+    @property
+    @abc.abstractmethod
+    def variables(self) -> list[tf.Variable]:
+        """Everything that is stored: `values`, and what tells where they are."""
+
     @abc.abstractmethod
     def active(self) -> tf.Tensor:
         """The active values in the order of their positions, [nnz], differentiable."""

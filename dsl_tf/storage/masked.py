@@ -57,6 +57,10 @@ class MaskedWeight(SparseWeight):
     def values(self) -> tf.Variable:
         return self._values
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        return [self._values, self._mask]
+
     def active(self) -> tf.Tensor:
         return tf.boolean_mask(self._values, self._mask)
 

@@ -74,6 +74,10 @@ class PackedWeight(SparseWeight):
     def values(self) -> tf.Variable:
         return self._values
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        return [self._values, self._bitmap, self._offsets]
+
     def active(self) -> tf.Tensor:
         return tf.convert_to_tensor(self._values)
 

@@ -118,7 +118,7 @@ def test_saving_in_the_midst_of_fit(case, settings, form, tmp_path):
     assert_same(model, found, case)
     # It goes on learning, and exploring.
     before = found.layers[0].own_sparse_weights[0].mask()
-    again = DynamicSparseTraining(0.3, 1, horizon=1)
+    again = DynamicSparseTraining(0.2, 1, horizon=1)
     fit(found, case, again, epochs=2)
     assert sum(record.done for record in again.records) > 0
     after = found.layers[0].own_sparse_weights[0].mask()

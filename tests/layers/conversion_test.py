@@ -1,0 +1,96 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf import storage
+from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.errors import UserError
+from dsl_tf.layers.conversion import convert, copy_weight
+from dsl_tf.layers.dense import SparseDense
+from dsl_tf.layers.embedding import SparseEmbedding
+
+WAYS = list(itertools.permutations(storage.names(), 2))
+X = np.arange(48).reshape(16, 3) * 7 % 40
+Y = np.sin(X.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def make(name, seed=0):
+    return keras.Sequential(
+        [
+            SparseEmbedding(40, 9, 0.6, storage=name, seed=seed, input_length=3),
+            keras.layers.Flatten(),
+            SparseDense(5, 0.5, storage=name, seed=seed, activation="tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def train(model, dynamic=None):
+    dynamic = dynamic or DynamicSparseTraining(0.3, 2)
+    model.fit(X, Y, batch_size=4, shuffle=False, verbose=0, callbacks=[dynamic])
+
+
+@pytest.mark.parametrize(("source", "target"), WAYS)
+def test_a_trained_model_changes_its_storage(source, target, tmp_path):
+    model = make(source)
+    model.compile("adam", "mse")
+    train(model)
+    converted = convert(model, target)
+    np.testing.assert_array_equal(converted(X), model(X))
+    assert converted.layers[0].storage == converted.layers[2].storage == target
+    for old, new in zip(model.layers, converted.layers, strict=True):
+        for a, b in zip(
+            getattr(old, "own_sparse_weights", []),
+            getattr(new, "own_sparse_weights", []),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a.mask(), b.mask())
+    converted.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(X), model(X))
+    np.testing.assert_array_equal(convert(converted, source)(X), model(X))
+
+
+@pytest.mark.parametrize(("source", "target"), WAYS)
+def test_with_its_moments_training_goes_on_bit_for_bit(source, target):
+    model = make(source)
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    train(model)
+    other = convert(model, target)
+    other.compile(keras.optimizers.Adam(0.1), "mse")
+    other.optimizer.build(other.trainable_variables)
+    for old, new in zip(
+        model.optimizer.variables, other.optimizer.variables, strict=True
+    ):
+        if old.shape == new.shape:
+            new.assign(old)
+    for i in (0, 2):
+        pairs = zip(
+            model.layers[i].own_sparse_weights,
+            other.layers[i].own_sparse_weights,
+            strict=True,
+        )
+        for a, b in pairs:
+            copy_weight(a, b, model.optimizer, other.optimizer)
+    for each in (model, other):
+        train(each, DynamicSparseTraining(0.3, 2, end_step=20))
+    np.testing.assert_array_equal(other(X), model(X))
+
+
+def test_errors():
+    model = make("packed")
+    with pytest.raises(UserError, match="`storage` must be one of"):
+        convert(model, "dense")
+    with pytest.raises(UserError, match=r"Sequential or functional.*Received: Model"):
+        convert(keras.Model(), "packed")
+    weights = []
+    for shape in ((4, 3), (4, 4)):
+        layer = SparseEmbedding(*shape, 0.0)
+        layer(tf.constant([0]))
+        weights.append(layer.embeddings)
+    with pytest.raises(UserError, match=r"one shape and number.*\(4, 3\) with 12"):
+        copy_weight(*weights)
