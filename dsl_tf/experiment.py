@@ -116,6 +116,7 @@ def _export(
         folder,
         k=config.export.k,
         users=config.export.users,
+        layout=config.export.layout,
         formats=config.export.formats,
         seed=config.data.seed,
     )

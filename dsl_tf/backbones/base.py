@@ -24,10 +24,18 @@ class Backbone(tfrs.Model, abc.ABC):
     SavedModel and TFLite are built on these three, so that all of them rank
     by the same numbers. The vectors hold what the tables store (nothing is
     projected in them), so an export can pack them.
+
+    Attributes:
+      num_users: rows of the user vocabulary.
+      num_items: rows of the item vocabulary.
+      dot_product: True promises that `interaction` is `users @ items.T` and
+        nothing else. An export may then score the packed non-zeros of an item
+        without building its vector.
     """
 
     num_users: int
     num_items: int
+    dot_product: bool = False
 
     @abc.abstractmethod
     def compute_loss(
@@ -56,8 +64,15 @@ class Backbone(tfrs.Model, abc.ABC):
         """
 
     @abc.abstractmethod
-    def item_vectors(self) -> tf.Tensor:
-        """Vectors of all items, float32 [num_items, di]."""
+    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+        """Vectors of items.
+
+        Args:
+          items: int32 or int64 [n] row numbers; None for all items in order.
+
+        Returns:
+          float32 [n, di].
+        """
 
     @abc.abstractmethod
     def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:

@@ -193,9 +193,9 @@ class NeuMF(Backbone):
         rows = query["user_id"]
         return tf.concat([self.gmf.users(rows), self.mlp.users(rows)], axis=-1)
 
-    def item_vectors(self) -> tf.Tensor:
-        """[q_i ; q'_i] of all items, [num_items, gmf_dim + mlp_dim]."""
-        rows = tf.range(self.num_items)
+    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+        """[q_i ; q'_i] of items, or of all, [n, gmf_dim + mlp_dim]."""
+        rows = tf.range(self.num_items) if items is None else items
         return tf.concat([self.gmf.items(rows), self.mlp.items(rows)], axis=-1)
 
     def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:

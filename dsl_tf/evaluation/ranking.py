@@ -5,7 +5,6 @@ and reduced to its top items inside one `tf.function`, so no score leaves
 TensorFlow. Everything is deterministic, also how ties are broken.
 """
 
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from dsl_tf.errors import UserError
+from dsl_tf.evaluation.ties import TieOrder
 
 Score = Callable[[tf.Tensor], tf.Tensor]
 
@@ -45,9 +45,6 @@ class Ranking(NamedTuple):
 def tie_order(num_items: int, seed: int) -> np.ndarray:
     """The permutation that breaks ties, the same in evaluation and export.
 
-    Item ids often correlate with popularity, so ties broken by id would make a
-    model of equal scores look like a recommender.
-
     Args:
       num_items: size of the catalogue.
       seed: the run's seed.
@@ -56,15 +53,14 @@ def tie_order(num_items: int, seed: int) -> np.ndarray:
       int32 [num_items], position to item. Of items with equal scores, the one
       that stands earlier here is ranked higher.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(b"ties")])
-    return rng.permutation(num_items).astype(np.int32)
+    every = np.arange(num_items, dtype=np.int64)
+    return TieOrder(num_items, seed).items(every).astype(np.int32)
 
 
 def tie_rank(num_items: int, seed: int) -> np.ndarray:
     """int32 [num_items]: the position of each item in `tie_order`."""
-    rank = np.empty(num_items, np.int32)
-    rank[tie_order(num_items, seed)] = np.arange(num_items, dtype=np.int32)
-    return rank
+    every = np.arange(num_items, dtype=np.int64)
+    return TieOrder(num_items, seed).positions(every).astype(np.int32)
 
 
 def batch_size(num_items: int) -> int:

@@ -11,6 +11,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.export import saved_model, tflite
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import FrozenModel, freeze
+from dsl_tf.export.layouts import LAYOUTS
 from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.export.vocabulary import write_vocabulary
 from dsl_tf.types import Split
@@ -22,7 +23,10 @@ FORMATS = {
     "tflite": "model.tflite",
     "tflite_fp16": "model_fp16.tflite",
     "tflite_int8": "model_int8.tflite",
+    "tflite_int4": "model_int4.tflite",
 }
+#: Those that are written where nothing else is asked for.
+DEFAULT_FORMATS = ("saved_model", "tflite", "tflite_fp16", "tflite_int8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,7 @@ class ExportedFiles:
         its files.
       files_detail: model file to its bytes by part: `tables` (user and item
         vectors as stored), `histories`, `network` (weights of the
-        interaction), `other` (tie order, popularity, graph): what is left.
+        interaction), `other` (popularity, graph): what is left.
     """
 
     files: dict[str, int]
@@ -48,7 +52,8 @@ def export_model(
     *,
     k: int = 20,
     users: Literal["all", "none"] = "all",
-    formats: Sequence[str] = tuple(FORMATS),
+    layout: str = "small",
+    formats: Sequence[str] = DEFAULT_FORMATS,
     seed: int = 0,
 ) -> ExportedFiles:
     """Write a trained backbone for servers and devices.
@@ -62,15 +67,17 @@ def export_model(
       folder: the run folder.
       k: length of a ranking.
       users: `"none"` leaves the user table out of the `.tflite` files, which
-        then have the signature `recommend_vector` only.
+        then have the signatures `recommend_vector` and `item_vector` only.
+      layout: of item tables in the `.tflite` files, one of `LAYOUTS`: fewest
+        bytes, or fast rankings of a backbone that scores by inner products.
       formats: which of `FORMATS` to write.
       seed: the seed of the evaluation's tie-break.
 
     Raises:
-      UserError: an unknown format, `users` or `k`, or a raw id with a line
+      UserError: an unknown format, layout, `users` or `k`, or a raw id with a line
         break in it.
     """
-    _check(k, users, formats)
+    _check(k, users, layout, formats)
     written = {
         path.relative_to(folder).as_posix(): files.size(path)
         for path in write_vocabulary(split, folder)
@@ -84,7 +91,8 @@ def export_model(
             saved_model.save(module, path)
             parts = _parts(module.table_bytes, module.history_bytes, frozen)
         else:
-            device = DeviceModule(frozen, tflite.FILES[name], k, users == "all")
+            coding = tflite.FILES[name]
+            device = DeviceModule(frozen, coding, k, layout, users == "all")
             tflite.convert(device, path)
             parts = _parts(device.table_bytes, 0, frozen)
         written[name] = files.size(path)
@@ -100,12 +108,17 @@ def _parts(tables: int, histories: int, frozen: FrozenModel) -> dict[str, int]:
     }
 
 
-def _check(k: int, users: str, formats: Sequence[str]) -> None:
+def _check(k: int, users: str, layout: str, formats: Sequence[str]) -> None:
     if k < 1:
         raise UserError(f"`export.k` must be at least 1. Received: export.k={k}.")
     if users not in ("all", "none"):
         raise UserError(
             f"`export.users` must be all or none. Received: export.users={users}."
+        )
+    if layout not in LAYOUTS:
+        raise UserError(
+            f"`export.layout` must be one of {', '.join(LAYOUTS)}. "
+            f"Received: {layout!r}."
         )
     for name in formats:
         if name not in FORMATS:

@@ -2,17 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from dsl_tf.export.frozen import FrozenModel
+from dsl_tf.export.layouts import store
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
-from dsl_tf.export.tables import Table
-
-#: Items scored at once at most. Tensors of a TFLite loop live on the heap, so
-#: memory grows with it. At 100,000 items x 64 on one thread, 250 to 1,000 take
-#: the same time within the noise, 1.7 to 2.6 MB (fp16: 1.7 to 4.3).
-LARGEST_BLOCK = 500
 
 
 class DeviceModule(Ranker):
@@ -20,8 +14,10 @@ class DeviceModule(Ranker):
 
     Args:
       frozen: the model to serve.
-      store: how its tables are stored; float32 [rows, width] to a `Table`.
+      coding: of its tables, a name in `codings.CODINGS`.
       k: length of a ranking.
+      layout: of the item table, where the score is an inner product: a name in
+        `layouts.LAYOUTS`. Tables from which only rows are read stay small.
       with_users: False leaves out the user table and what needs it, for a
         device whose only user keeps a vector.
     """
@@ -29,15 +25,18 @@ class DeviceModule(Ranker):
     def __init__(
         self,
         frozen: FrozenModel,
-        store: Callable[[np.ndarray], Table],
+        coding: str,
         k: int,
+        layout: str = "small",
         with_users: bool = True,
-    ):
-        super().__init__(frozen, store(frozen.items), k)
+    ) -> None:
+        layout = layout if frozen.dot_product else "small"
+        super().__init__(frozen, store(frozen.items, coding, layout), k)
+        self.dot_product = frozen.dot_product
         self.user_width = frozen.users.shape[1]
         self.num_users = frozen.num_users
-        self.users = store(frozen.users) if with_users else None
-        blocks = -(-self.num_items // LARGEST_BLOCK)
+        self.users = store(frozen.users, coding, "small") if with_users else None
+        blocks = -(-self.num_items // self.items.rows_at_once)
         self.block = -(-self.num_items // blocks)
 
     @tf.function
@@ -84,27 +83,39 @@ class DeviceModule(Ranker):
         assert self.users is not None
         known, safe = within(user_id, self.num_users)
         exists, item = within(item_id, self.num_items)
-        # A search costs no bytes, an inverse of `order` would cost four a row.
-        found = tf.equal(self.order, tf.cast(item, self.order.dtype))
-        position = tf.argmax(tf.cast(found, tf.int32), output_type=tf.int32)[None]
+        position = self.positions(item)
         user = self.users.rows(safe)
         scores = self.interaction(user, self.items.rows(position))[:, 0]
-        popular = tf.cast(tf.gather(self.popularity, position), tf.float32)
-        scores = tf.where(usable(user, known), scores, popular)
+        scores = tf.where(usable(user, known), scores, self.popular(position))
         return {"score": minus_infinity(tf.where(exists, scores, EXCLUDED))}
+
+    @tf.function
+    def item_vector(self, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The stored vector of an item, to build a user's vector from.
+
+        Args:
+          item_id: int32 [1].
+
+        Returns:
+          `vector` float32 [1, di]; zeros for an id that does not exist.
+        """
+        exists, item = within(item_id, self.num_items)
+        vector = self.items.rows(self.positions(item))
+        return {"vector": tf.where(exists[:, None], vector, 0.0)}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions, by the name an app calls them."""
         seen = tf.TensorSpec([1, None], tf.int32, name="seen")
         vector = tf.TensorSpec([1, self.user_width], tf.float32, name="user_vector")
+        user_id = tf.TensorSpec([1], tf.int32, name="user_id")
+        item_id = tf.TensorSpec([1], tf.int32, name="item_id")
         functions = {
             "recommend_vector": self.recommend_vector.get_concrete_function(
                 vector, seen
-            )
+            ),
+            "item_vector": self.item_vector.get_concrete_function(item_id),
         }
         if self.users is not None:
-            user_id = tf.TensorSpec([1], tf.int32, name="user_id")
-            item_id = tf.TensorSpec([1], tf.int32, name="item_id")
             functions["recommend"] = self.recommend.get_concrete_function(user_id, seen)
             functions["score"] = self.score.get_concrete_function(user_id, item_id)
         return functions
@@ -117,18 +128,48 @@ class DeviceModule(Ranker):
     def _rank(
         self, vector: tf.Tensor, known: tf.Tensor, seen: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        # One flag an item, by id, the last for ids that do not exist. A look-up
-        # of flags costs the same however long the list is: 0 and 5,000 seen of
-        # 100,000 take the same time. The added id keeps it from being empty.
-        seen = tf.reshape(seen, [-1])
-        exists, _ = within(seen, self.num_items)
-        seen = tf.concat([tf.where(exists, seen, self.num_items), [self.num_items]], 0)
-        flags = tf.scatter_nd(
-            seen[:, None], tf.ones_like(seen, tf.bool), [self.num_items + 1]
+        unwanted = self._unwanted(seen)
+
+        def ranked(score: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, tf.Tensor]:
+            def wanted(first: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
+                flags = tf.cast(tf.slice(unwanted, [begin], [self.block]), tf.float32)
+                # A sum, as a choice costs more; it rounds to EXCLUDED.
+                return score(first) + (EXCLUDED * flags)[None, :]
+
+            return self.rank(wanted, 1, self.block)
+
+        return tf.cond(
+            usable(vector, known)[0],
+            lambda: ranked(self._scores(vector)),
+            lambda: ranked(lambda first: self.popular(self._here(first))[None, :]),
         )
 
-        def exclude(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-            item_ids = tf.cast(tf.gather(self.order, positions), tf.int32)
-            return tf.where(tf.gather(flags, item_ids)[None, :], EXCLUDED, scores)
+    def _unwanted(self, seen: tf.Tensor) -> tf.Tensor:
+        """Which items of each block must not be ranked, bool [blocks * block].
 
-        return self.rank(vector, known, exclude, self.block)
+        To look up flags costs the same however long the list of seen items is.
+        """
+        exists, item = within(tf.reshape(seen, [-1]), self.num_items)
+        positions = tf.where(exists, self.positions(item), self.num_items)
+        # A flag more for ids that do not exist; its own keeps the list from
+        # being empty.
+        positions = tf.concat([positions, [self.num_items]], 0)
+        marks = tf.ones_like(positions, tf.bool)
+        flags = tf.scatter_nd(positions[:, None], marks, [self.num_items + 1])
+        # The last block begins with items of the one before.
+        repeated = -self.num_items % self.block
+        last = self.num_items + repeated - self.block
+        before = tf.slice(flags, [0], [last])
+        after = tf.slice(flags, [last], [self.num_items - last])
+        return tf.concat([before, tf.ones([repeated], tf.bool), after], 0)
+
+    def _scores(self, vector: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """A function of a block's first position to its scores [1, block]."""
+        if self.dot_product:
+            return self.items.dot(vector, self.block)
+        return lambda first: self.interaction(
+            vector, self.items.rows(self._here(first))
+        )
+
+    def _here(self, first: tf.Tensor) -> tf.Tensor:
+        return first + tf.range(self.block)

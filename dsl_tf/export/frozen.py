@@ -4,51 +4,57 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.evaluation.ranking import tie_order, tie_rank
-from dsl_tf.export.tables import nbytes
+from dsl_tf.evaluation.ties import TieOrder
+from dsl_tf.export.codings import nbytes
 from dsl_tf.types import Interactions, Split
+
+#: Weights read from the backbone at once: 16 MiB as float32.
+WEIGHTS_AT_ONCE = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenModel:
     """A trained recommender as plain arrays and one function.
 
-    A *position* is the place of an item in `order`. Everything that concerns
-    items is stored by position, so that `top_k`, which prefers the lower index
-    among equal scores, realises the fixed tie-break of the evaluation.
+    A *position* is the place of an item in the tie order. Everything that
+    concerns items is stored by position, so that `top_k`, which prefers the lower
+    index among equal scores, realises the fixed tie-break of the evaluation.
 
     Attributes:
-      users: float32 [num_users, du], user vectors.
-      items: float32 [num_items, di], item vectors by position.
-      order: int32 [num_items], position to item id.
+      users: float32 [num_users, du], the non-zeros of the user vectors.
+      items: float32 [num_items, di], those of the item vectors, by position.
+      order: between positions and item ids.
       popularity: int64 [num_items], training interactions by position.
       history_offsets: int [num_users + 1]; the history of user u is
         `history[history_offsets[u]:history_offsets[u + 1]]`.
       history: int32 [n], positions of training and validation items.
       interaction: `(users [B, du], items [n, di]) -> scores [B, n]`.
+      dot_product: whether `interaction` is the inner product.
       network: the variables that `interaction` reads. They are the backbone's
         own, not copies: export before training goes on.
     """
 
-    users: np.ndarray
-    items: np.ndarray
-    order: np.ndarray
+    users: scipy.sparse.csr_matrix
+    items: scipy.sparse.csr_matrix
+    order: TieOrder
     popularity: np.ndarray
     history_offsets: np.ndarray
     history: np.ndarray
     interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    dot_product: bool
     network: tuple[tf.Variable, ...]
 
     @property
     def num_users(self) -> int:
-        return len(self.users)
+        return self.users.shape[0]
 
     @property
     def num_items(self) -> int:
-        return len(self.items)
+        return self.items.shape[0]
 
     @property
     def network_bytes(self) -> int:
@@ -58,6 +64,8 @@ class FrozenModel:
 
 def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
     """Read a backbone's tables and a split's histories for export.
+
+    The tables are read some rows at a time, and only their non-zeros are kept.
 
     Args:
       backbone: a trained backbone over the split's vocabulary.
@@ -73,25 +81,42 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
             "`backbone` and `split` must have as many users and items. Received: "
             f"{sizes} and {(split.num_users, split.num_items)}."
         )
-    order = tie_order(split.num_items, seed)
-    position = tie_rank(split.num_items, seed)
+    order = TieOrder(split.num_items, seed)
+    positions = np.arange(split.num_items, dtype=np.int64)
+    parts = (split.train, split.validation)
     seen = Interactions(
-        np.concatenate([split.train.users, split.validation.users]),
-        position[np.concatenate([split.train.items, split.validation.items])],
+        np.concatenate([part.users for part in parts]),
+        order.positions(np.concatenate([part.items for part in parts]).astype("int64")),
     ).csr(*sizes)
-    user_ids = tf.range(split.num_users, dtype=tf.int64)
-    users = backbone.user_vectors({"user_id": user_ids})
-    items = backbone.item_vectors()
+    users = _non_zeros(
+        lambda ids: backbone.user_vectors({"user_id": ids}),
+        np.arange(split.num_users, dtype=np.int64),
+    )
+    items = _non_zeros(backbone.item_vectors, order.items(positions))
     return FrozenModel(
-        users=users.numpy(),
-        items=items.numpy()[order],
+        users=users,
+        items=items,
         order=order,
-        popularity=split.popularity()[order],
+        popularity=split.popularity()[order.items(positions)],
         history_offsets=seen.indptr,
         history=seen.indices.astype(np.int32),
         interaction=backbone.interaction,
+        dot_product=backbone.dot_product,
         network=_variables_of(backbone.interaction, users.shape[1], items.shape[1]),
     )
+
+
+def _non_zeros(
+    vectors: Callable[[tf.Tensor], tf.Tensor], ids: np.ndarray
+) -> scipy.sparse.csr_matrix:
+    """The vectors of ids [n], float32 [n, width], columns ascending."""
+    width = vectors(tf.constant(ids[:1])).shape[1]
+    step = max(1, WEIGHTS_AT_ONCE // width)
+    blocks = [
+        scipy.sparse.csr_matrix(vectors(tf.constant(ids[start : start + step])).numpy())
+        for start in range(0, len(ids), step)
+    ]
+    return scipy.sparse.vstack(blocks, format="csr")
 
 
 def _variables_of(

@@ -22,12 +22,12 @@ class Ranker(tf.Module):
       k: length of a ranking.
     """
 
-    def __init__(self, frozen: FrozenModel, items: Table, k: int):
+    def __init__(self, frozen: FrozenModel, items: Table, k: int) -> None:
         super().__init__()
         self.k = k
         self.num_items = frozen.num_items
         self.items = items
-        self.order = tf.Variable(narrow(frozen.order), trainable=False)
+        self.order = frozen.order
         self.popularity = tf.Variable(narrow(frozen.popularity), trainable=False)
         self.interaction = frozen.interaction
         # Tracked, so that a SavedModel holds what `interaction` captures.
@@ -35,50 +35,40 @@ class Ranker(tf.Module):
 
     def rank(
         self,
-        vectors: tf.Tensor,
-        known: tf.Tensor,
-        exclude: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        users: int | tf.Tensor,
         block: int | tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """The k best items of each user, by score, then by `order`.
+        """The k best items of each user, by score, then by the tie order.
 
         Items are scored `block` at a time, so that neither the item table nor
-        the activations of the interaction exist for all items at once.
+        the activations of the interaction exist for all items at once. The last
+        block is moved back to end with the table: a block of fixed size is what
+        TFLite handles well.
 
         Args:
-          vectors: float32 [B, du].
-          known: bool [B]; False ranks by popularity, and so does a vector of
-            zeros, whose scores would say nothing.
-          exclude: takes the scores [B, block] of a block and its positions
-            int32 [block], which are consecutive; returns the scores with
-            `EXCLUDED` where an item is not wanted.
+          score: of a block's first position and of the first that is new in it
+            (scalars, int32) to the scores float32 [users, block], `EXCLUDED`
+            for unwanted items and for those that are not new.
+          users: B, how many.
           block: items scored at once, from 1 to `num_items`.
 
         Returns:
           `item_ids` int32 [B, k], -1 where fewer than k items are left, and
           `scores` float32 [B, k], -inf there.
         """
-        shape = [tf.shape(vectors)[0], self.k]
-        known = usable(vectors, known)
-
-        def score_block(positions: tf.Tensor) -> tf.Tensor:
-            scores = self.interaction(vectors, self.items.rows(positions))
-            counts = tf.cast(tf.gather(self.popularity, positions), tf.float32)
-            return exclude(tf.where(known[:, None], scores, counts), positions)
+        shape = [users, self.k]
 
         def step(
             begin: tf.Tensor, best: tf.Tensor, positions: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            # The last block is moved back to end with the table: a block of
-            # fixed size is what TFLite handles well. What it shares with the
-            # block before has been ranked already.
-            here = tf.minimum(begin, self.num_items - block) + tf.range(block)
-            scores = tf.where(here >= begin, score_block(here), EXCLUDED)
-            # The best so far stand first, being earlier in `order`.
-            best, index = tf.math.top_k(tf.concat([best, scores], 1), self.k)
-            here = tf.broadcast_to(here, tf.shape(scores))
-            merged = tf.concat([positions, here], 1)
-            positions = tf.gather(merged, index, batch_dims=1)
+            first = tf.minimum(begin, self.num_items - block)
+            # The best so far stand first, being earlier in the tie order.
+            scores = tf.concat([best, score(first, begin)], 1)
+            best, index = tf.math.top_k(scores, self.k)
+            old = tf.gather(positions, tf.minimum(index, self.k - 1), batch_dims=1)
+            new = first + index - self.k
+            positions = tf.where(index < self.k, old, new)
             return begin + block, best, positions
 
         _, scores, positions = tf.while_loop(
@@ -91,12 +81,21 @@ class Ranker(tf.Module):
             ),
             parallel_iterations=1,  # one block's activations at a time
         )
-        item_ids = tf.cast(tf.gather(self.order, positions), tf.int32)
+        # int64, as the product with the stride may not fit into an int32.
+        item_ids = tf.cast(self.order.items(tf.cast(positions, tf.int64)), tf.int32)
         item_ids = tf.where(scores <= EXCLUDED, -1, item_ids)
         return {
             "item_ids": tf.ensure_shape(item_ids, [None, self.k]),
             "scores": tf.ensure_shape(minus_infinity(scores), [None, self.k]),
         }
+
+    def positions(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Positions of valid item ids, int [n] to int32 [n]."""
+        return tf.cast(self.order.positions(tf.cast(item_ids, tf.int64)), tf.int32)
+
+    def popular(self, positions: tf.Tensor) -> tf.Tensor:
+        """What ranks items where a user's vector cannot, float32 [n]."""
+        return tf.cast(tf.gather(self.popularity, positions), tf.float32)
 
 
 def minus_infinity(scores: tf.Tensor) -> tf.Tensor:

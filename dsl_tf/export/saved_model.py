@@ -6,10 +6,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from dsl_tf.export.codings import nbytes
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.frozen import FrozenModel
+from dsl_tf.export.layouts import store
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
-from dsl_tf.export.tables import Float32Table, nbytes
 from dsl_tf.files import replacing
 
 #: User-item pairs scored at once. With 128 activations a pair, 128 MiB.
@@ -21,20 +22,20 @@ SMALLEST_BLOCK = 64
 class ServingModule(Ranker):
     """What the SavedModel holds; never the training model itself.
 
+    Its tables are float32 in the layout of fewest bytes. Rows are built, in
+    blocks: they serve all users of a batch.
+
     Args:
       frozen: the model to serve.
       k: length of a ranking.
     """
 
     def __init__(self, frozen: FrozenModel, k: int):
-        super().__init__(frozen, Float32Table(frozen.items), k)
+        super().__init__(frozen, store(frozen.items, "float32", "small"), k)
         self.num_users = frozen.num_users
-        self.users = Float32Table(frozen.users)
+        self.users = store(frozen.users, "float32", "small")
         self.history_offsets = tf.Variable(frozen.history_offsets, trainable=False)
         self.history = tf.Variable(frozen.history, trainable=False)
-        self.position = tf.Variable(
-            tf.math.invert_permutation(frozen.order), trainable=False
-        )
 
     @tf.function
     def recommend(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -59,15 +60,21 @@ class ServingModule(Ranker):
             self.num_items,
         )
 
-        def exclude(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-            start = positions[0]
+        vectors = self.users.rows(safe)
+        known = usable(vectors, known)[:, None]
+
+        def score(start: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+            positions = start + tf.range(block)
+            scores = self.interaction(vectors, self.items.rows(positions))
+            scores = tf.where(known, scores, self.popular(positions))
+            scores = tf.where(positions >= new, scores, EXCLUDED)
             here = tf.logical_and(seen >= start, seen < start + block)
             cells = tf.stack([rows, seen - start], axis=1)
             cells = tf.boolean_mask(cells, here)
             nothing = tf.fill([tf.shape(cells)[0]], EXCLUDED)
             return tf.tensor_scatter_nd_update(scores, cells, nothing)
 
-        return self.rank(self.users.rows(safe), known, exclude, block)
+        return self.rank(score, tf.size(user_id), block)
 
     @tf.function
     def score(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -83,7 +90,7 @@ class ServingModule(Ranker):
         """
         known, safe = within(user_id, self.num_users)
         exists, item = within(item_id, self.num_items)
-        position = tf.gather(self.position, item)
+        position = self.positions(item)
         users, items = self.users.rows(safe), self.items.rows(position)
 
         def score_pair(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -92,8 +99,7 @@ class ServingModule(Ranker):
 
         # `interaction` scores all users with all items; a pair is its diagonal.
         scores = tf.vectorized_map(score_pair, (users, items))
-        popular = tf.cast(tf.gather(self.popularity, position), tf.float32)
-        scores = tf.where(usable(users, known), scores, popular)
+        scores = tf.where(usable(users, known), scores, self.popular(position))
         return {"score": minus_infinity(tf.where(exists, scores, EXCLUDED))}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -147,7 +153,13 @@ def write_signatures(
     signatures: Mapping[str, tf.types.experimental.ConcreteFunction],
     folder: Path,
 ) -> None:
-    """`tf.saved_model.save`, without its log lines and training gradients."""
+    """`tf.saved_model.save`, without its log lines and training gradients.
+
+    Only the signatures and their variables are saved: the module's functions
+    would be traced again and take as much of the graph again.
+    """
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    held = tf.Module()
+    held.captured = module.variables
     with quiet_tensorflow():
-        tf.saved_model.save(module, os.fspath(folder), dict(signatures), options)
+        tf.saved_model.save(held, os.fspath(folder), dict(signatures), options)

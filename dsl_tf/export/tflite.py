@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,16 @@ import tensorflow as tf
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.saved_model import write_signatures
-from dsl_tf.export.tables import Float16Table, Float32Table, Int8Table, Table
 from dsl_tf.files import replacing
 
-#: File name to how its tables are stored. The interaction's weights, some
+#: File name to the coding of its tables. The interaction's weights, some
 #: kilobytes, stay float32 in all of them: the converter's narrow weights are
 #: widened at load, which would save little on disk and nothing in memory.
-FILES: dict[str, Callable[[np.ndarray], Table]] = {
-    "model.tflite": Float32Table,
-    "model_fp16.tflite": Float16Table,
-    "model_int8.tflite": Int8Table,
+FILES = {
+    "model.tflite": "float32",
+    "model_fp16.tflite": "float16",
+    "model_int8.tflite": "int8",
+    "model_int4.tflite": "int4",
 }
 
 

@@ -30,7 +30,7 @@ def explore(
       prune_scores: real [nnz], of the active weights in the order of their
         positions.
       rows: int64 [r], ascending rows that have growth scores.
-      row_begin: int64 [r], active weights in all the rows before each of them.
+      row_begin: int32 or int64 [r], active weights in all the rows before each of them.
       row_active: bool [r, width], the mask of those rows.
       grow_scores: real [r, width].
       update_ratio: ρ_t in [0, 1].
@@ -42,9 +42,10 @@ def explore(
     leaving = lowest(prune_scores, asked)
 
     # Where the active weights of these rows stand among all active ones.
-    counts = np.count_nonzero(row_active, axis=1)
-    places = np.repeat(row_begin - np.cumsum(counts) + counts, counts)
-    places += np.arange(len(places))
+    counts = np.count_nonzero(row_active, axis=1).astype(row_begin.dtype)
+    before = np.cumsum(counts, dtype=counts.dtype) - counts
+    places = np.repeat(row_begin - before, counts)
+    places += np.arange(len(places), dtype=places.dtype)
     eligible = ~row_active
     eligible[row_active] = leaving[places]
     eligible &= grow_scores > 0

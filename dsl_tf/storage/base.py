@@ -95,7 +95,7 @@ class SparseWeight(abc.ABC):
 
     @abc.abstractmethod
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
-        """Active positions in all the rows before each of `rows`, int64 [r]."""
+        """Active positions in all the rows before each of `rows`, int [r]."""
 
     @abc.abstractmethod
     def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:

@@ -87,7 +87,7 @@ class PackedWeight(SparseWeight):
 
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
         begin: np.ndarray = tf.gather(self._offsets, rows).numpy()
-        return begin.astype(np.int64)
+        return begin
 
     def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:
         def read(start: int, stop: int) -> np.ndarray:

@@ -93,7 +93,10 @@ class GradientRecorder(tf.Module):
     def _append(
         self, new: tf.Tensor, count: tf.Tensor, rows: tf.Tensor, gradient: tf.Tensor
     ) -> tf.Tensor:
-        self._hold(new, self._count.read_value(), count)
+        start = self._count.read_value()
+        self._hold(new, start, count)
+        width = self._sums.shape[1]
+        self._sums[start:count].assign(tf.zeros([count - start, width]))
         place = tf.gather(self._place, rows)
         self._sums.scatter_add(tf.IndexedSlices(gradient, place))
         return tf.constant(True)
@@ -129,7 +132,6 @@ class GradientRecorder(tf.Module):
         return tf.gather(self._rows, order), tf.gather(self._sums, order)
 
     def clear(self) -> None:
-        """Forget everything; the switch stays as it is."""
+        """Forget everything; the switch stays as it is. Sums are reset when reused."""
         self._place.assign(tf.fill(tf.shape(self._place), -1))
-        self._sums.assign(tf.zeros_like(self._sums))
         self._count.assign(0)

@@ -17,7 +17,7 @@ def make_tables():
             activity=rng.integers(1, 9, 5),
             popularity=rng.integers(1, 9, 7),
             sparsity=sparsity,
-            storage="masked",
+            storage="packed",
             joint=True,
             seed=seed,
         )

@@ -19,13 +19,8 @@ def _model(tables, **settings):
     model({"user": row, "item": row, "negatives": row[:, None]})
     rng = np.random.default_rng(1)
     for weight in model.trainable_variables:  # large enough to see differences
-        values = rng.normal(size=weight.shape).astype(np.float32)
-        weight.assign(tf.where(weight == 0, 0.0, values) if _masked(model) else values)
+        weight.assign(rng.normal(size=weight.shape))
     return model
-
-
-def _masked(model):
-    return bool(model.sparse_weights())
 
 
 def _logit(model, user, item):

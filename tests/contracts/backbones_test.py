@@ -49,7 +49,7 @@ def test_loss_falls_and_is_deterministic(model, config, small_split):
             variable.assign(value)
     assert _losses(model, config, small_split, 60) == losses
     for weight in model.sparse_weights():
-        assert not weight.values.numpy()[~weight.mask()].any()
+        assert not weight.read().numpy()[~weight.mask()].any()
 
 
 def test_score_is_the_interaction_of_the_vectors(model, small_split):
@@ -71,6 +71,27 @@ def test_vectors_are_what_the_tables_store(model):
     items = model.item_vectors().numpy()
     pruned = sum(w.shape[0] * w.shape[1] - w.nnz for w in model.sparse_weights())
     assert np.count_nonzero(users == 0) + np.count_nonzero(items == 0) == pruned
+
+
+def test_item_vectors_of_some_items_are_rows_of_all(model):
+    """So an export reads them in blocks, in the order it stores them."""
+    every = model.item_vectors().numpy()
+    rows = np.array([3, 0, model.num_items - 1, 3])
+    for dtype in (tf.int32, tf.int64):
+        np.testing.assert_array_equal(
+            model.item_vectors(tf.constant(rows, dtype)), every[rows]
+        )
+
+
+def test_a_dot_product_is_one(model):
+    """What `dot_product` promises, the packed scoring of an export relies on."""
+    if not model.dot_product:
+        pytest.skip("scores by a network")
+    users = model.user_vectors({"user_id": tf.range(5)})
+    items = model.item_vectors()
+    np.testing.assert_allclose(
+        model.interaction(users, items), users @ tf.transpose(items), rtol=1e-5
+    )
 
 
 def test_macs_fall_with_the_zeros(model):

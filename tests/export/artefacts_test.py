@@ -2,21 +2,12 @@ import numpy as np
 import pytest
 
 from dsl_tf.errors import UserError
+from dsl_tf.export import tflite
 from dsl_tf.export.artefacts import FORMATS, export_model
 from dsl_tf.export.vocabulary import read_ids
 from dsl_tf.files import size
 
-NUM_USERS, NUM_ITEMS, WIDTH = 900, 2600, 64
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
-
-
-@pytest.fixture(scope="module")
-def exported(dot_product, run_folder):
-    return export_model(dot_product.backbone, dot_product.split, run_folder)
+NUM_USERS, NUM_ITEMS = 900, 2600
 
 
 def test_files_are_where_the_protocol_wants_them(exported, run_folder, dot_product):
@@ -29,23 +20,57 @@ def test_files_are_where_the_protocol_wants_them(exported, run_folder, dot_produ
     np.testing.assert_array_equal(items, dot_product.split.item_ids)
 
 
+def bitmap_bytes(table, value_bytes, scale_bytes):
+    """By the formula of the documentation, for 80 % of zeros in 64 columns."""
+    rows, width = table.shape
+    groups = (rows + 1 + 63) // 64 + 1
+    values = np.count_nonzero(table) + 1
+    offsets = 4 * groups + 2 * 64 * groups
+    return int(values * value_bytes + offsets + rows * (width // 8 + scale_bytes))
+
+
 @pytest.mark.parametrize(
-    ("name", "row_bytes"),
+    ("name", "value_bytes", "scale_bytes"),
     [
-        ("saved_model", 4 * WIDTH),
-        ("model.tflite", 4 * WIDTH),
-        ("model_fp16.tflite", 2 * WIDTH),
-        ("model_int8.tflite", WIDTH + 4),
+        ("saved_model", 4, 0),
+        ("model.tflite", 4, 0),
+        ("model_fp16.tflite", 2, 0),
+        ("model_int8.tflite", 1, 2),
+        ("model_int4.tflite", 0.5, 2),
     ],
 )
-def test_files_are_as_large_as_their_tables(exported, name, row_bytes):
+def test_files_are_as_large_as_their_tables(
+    exported, dot_product, name, value_bytes, scale_bytes
+):
     """Also guards against a decoding that the converter folds to float32."""
     detail = exported.files_detail[name]
-    assert detail["tables"] == (NUM_USERS + NUM_ITEMS) * row_bytes
+    tables = dot_product.tables()
+    expected = sum(bitmap_bytes(table, value_bytes, scale_bytes) for table in tables)
+    # A pair of half-size numbers may be half empty; some codes become zero.
+    assert expected * (0.85 if "int" in name else 1) - 4 < detail["tables"]
+    assert detail["tables"] <= expected + 4
     assert sum(detail.values()) == exported.files[name]
-    ranking = 2 * 2 * NUM_ITEMS  # order and popularity, int16
-    graph = 250_000 if name == "saved_model" else 60_000
+    ranking = 2 * NUM_ITEMS  # popularity, int16
+    graph = 350_000 if name == "saved_model" else 120_000
     assert ranking < detail["other"] < ranking + graph
+
+
+@pytest.mark.parametrize(("layout", "kind"), [("small", 8), ("fast", 64 * 0.2)])
+def test_a_layout_is_chosen(dot_product, tmp_path, monkeypatch, layout, kind):
+    """The fast one has a byte a non-zero for its column, not a bit a position."""
+    monkeypatch.setattr(tflite, "convert", lambda device, path: path.touch())
+    exported = export_model(
+        dot_product.backbone,
+        dot_product.split,
+        tmp_path,
+        layout=layout,
+        users="none",
+        formats=("tflite",),
+    )
+    table = dot_product.tables()[1]
+    values = 4 * np.count_nonzero(table)
+    index = exported.files_detail["model.tflite"]["tables"] - values
+    assert index / len(table) == pytest.approx(2 + kind, rel=0.05)
 
 
 def test_histories_are_counted(exported, dot_product):
@@ -65,8 +90,8 @@ def test_without_users_the_file_holds_items_only(dot_product, tmp_path):
     )
     assert set(exported.files_detail) == {"model_int8.tflite"}
     tables = exported.files_detail["model_int8.tflite"]["tables"]
-    assert tables == NUM_ITEMS * (WIDTH + 4)
-    assert exported.files["model_int8.tflite"] < tables + 60_000
+    assert tables <= bitmap_bytes(dot_product.tables()[1], 1, 2) + 4
+    assert exported.files["model_int8.tflite"] < tables + 80_000
 
 
 @pytest.mark.parametrize(
@@ -74,6 +99,10 @@ def test_without_users_the_file_holds_items_only(dot_product, tmp_path):
     [
         ({"k": 0}, "`export.k` must be at least 1. Received: export.k=0."),
         ({"users": "some"}, "`export.users` must be all or none."),
+        (
+            {"layout": "big"},
+            "`export.layout` must be one of small, fast. Received: 'big'.",
+        ),
         ({"formats": ("onnx",)}, "`export.formats` must be some of saved_model, "),
     ],
 )

@@ -5,15 +5,20 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.evaluation.ranking import tie_order
+from dsl_tf.export.artefacts import FORMATS, export_model
+from dsl_tf.export.codings import encode
 from dsl_tf.types import Interactions, Split, empty_interactions
 
 
 class TinyBackbone(tf.Module):
     """The part of a Backbone that an export uses, over given tables."""
+
+    dot_product = False
 
     def __init__(self, users: np.ndarray, items: np.ndarray):
         super().__init__()
@@ -24,12 +29,15 @@ class TinyBackbone(tf.Module):
     def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.gather(self.user_table, query["user_id"])
 
-    def item_vectors(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.item_table)
+    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+        rows = range(self.num_items) if items is None else items
+        return tf.gather(self.item_table, rows)
 
 
 class DotProduct(TinyBackbone):
     """The score is the inner product."""
+
+    dot_product = True
 
     def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         return tf.matmul(users, items, transpose_b=True)
@@ -71,6 +79,20 @@ def expected_scores(backbone: TinyBackbone, users, items) -> np.ndarray:
         hidden = np.maximum(pair @ kernel + bias, 0)
         rows.append(np.hstack([user[:half] * items[:, :half], hidden]) @ last)
     return np.stack(rows)[:, :, 0] + last_bias[0]
+
+
+@pytest.fixture(scope="session")
+def rounded():
+    """What a coding makes of a table, by NumPy alone."""
+
+    def decode(table: np.ndarray, coding: str) -> np.ndarray:
+        coded = encode(scipy.sparse.csr_matrix(table), coding)
+        codes = coded.codes.toarray()
+        if coding == "float16":
+            return codes.view(np.float16).astype(np.float32)
+        return codes if coded.scale is None else codes * coded.scale[:, None]
+
+    return decode
 
 
 @dataclasses.dataclass
@@ -128,12 +150,23 @@ def make_split(
     )
 
 
-def make_case(kind: type, num_users: int, num_items: int, width: int) -> Case:
+def sparse_table(rows: int, width: int, sparsity: float, seed: int) -> np.ndarray:
+    """Normal weights; if a share is zero, the first row is full, the last empty."""
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(rows, width)).astype(np.float32)
+    zero = rng.random(table.shape) < sparsity
+    zero[0], zero[-1] = False, sparsity > 0
+    return np.where(zero, np.float32(0), table)
+
+
+def make_case(
+    kind: type, num_users: int, num_items: int, width: int, sparsity: float = 0.0
+) -> Case:
     """Random tables; user 2 is all zero; every user but 0 has a history."""
-    rng = np.random.default_rng(11)
-    users = rng.normal(size=(num_users, width)).astype(np.float32)
-    items = rng.normal(size=(num_items, width)).astype(np.float32)
+    users = sparse_table(num_users, width, sparsity / 2, 12)
+    items = sparse_table(num_items, width, sparsity, 13)
     users[2] = 0
+    rng = np.random.default_rng(11)
     pairs = [
         (user, int(item))
         for user in range(1, num_users)
@@ -151,6 +184,12 @@ def neumf() -> Case:
 
 
 @pytest.fixture(scope="session")
+def sparse_neumf() -> Case:
+    """The same with tables that are worth packing."""
+    return make_case(SmallNeuMF, 9, 2302, 8, sparsity=0.7)
+
+
+@pytest.fixture(scope="session")
 def tied() -> Case:
     """Five items, fewer than k; two of them are rows of zeros."""
     users = np.array([[1, 0], [-1, 0], [0, 0]], np.float32)
@@ -161,8 +200,27 @@ def tied() -> Case:
 
 @pytest.fixture(scope="session")
 def dot_product() -> Case:
-    """Tables large enough to show in the size of a file."""
-    return make_case(DotProduct, 900, 2600, 64)
+    """Tables large enough to show in the size of a file, 80 % sparse."""
+    return make_case(DotProduct, 900, 2600, 64, sparsity=0.8)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="session")
+def exported(dot_product, run_folder):
+    """Every format of `dot_product`, as small as it gets."""
+    return export_model(
+        dot_product.backbone, dot_product.split, run_folder, formats=tuple(FORMATS)
+    )
+
+
+@pytest.fixture(scope="session")
+def many_items() -> Case:
+    """An item table that would take 15 MB if it were decoded."""
+    return make_case(DotProduct, 4, 60_000, 64, sparsity=0.9)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dsl_tf.evaluation.ranking import tie_order
+from dsl_tf.export import frozen as frozen_module
 from dsl_tf.export.frozen import freeze
 
 
@@ -9,9 +10,10 @@ def test_everything_about_items_is_by_position(tied):
     frozen = freeze(tied.backbone, tied.split, tied.seed)
     users, items = tied.tables()
     order = np.asarray(tie_order(5, tied.seed))
-    np.testing.assert_array_equal(frozen.order, order)
-    np.testing.assert_array_equal(frozen.users, users)
-    np.testing.assert_array_equal(frozen.items, items[order])
+    np.testing.assert_array_equal(frozen.order.items(np.arange(5)), order)
+    np.testing.assert_array_equal(frozen.users.toarray(), users)
+    np.testing.assert_array_equal(frozen.items.toarray(), items[order])
+    assert frozen.items.nnz == 3
     np.testing.assert_array_equal(frozen.popularity, np.array([0, 2, 1, 0, 1])[order])
     histories = [
         sorted(order[frozen.history[begin:end]].tolist())
@@ -20,6 +22,25 @@ def test_everything_about_items_is_by_position(tied):
         )
     ]
     assert histories == [[0, 1], [1, 2], [4]]
+
+
+@pytest.mark.parametrize("weights", [64 * 70, 64 * 900])
+def test_tables_are_read_some_rows_at_a_time(dot_product, monkeypatch, weights):
+    whole = freeze(dot_product.backbone, dot_product.split)
+    asked = []
+    read = dot_product.backbone.item_vectors
+
+    def item_vectors(items):
+        asked.append(len(items))
+        return read(items)
+
+    monkeypatch.setattr(dot_product.backbone, "item_vectors", item_vectors)
+    monkeypatch.setattr(frozen_module, "WEIGHTS_AT_ONCE", weights)
+    blocks = freeze(dot_product.backbone, dot_product.split)
+    assert max(asked) == weights // 64
+    assert (blocks.items != whole.items).nnz == 0
+    assert (blocks.users != whole.users).nnz == 0
+    assert blocks.items.nnz == np.count_nonzero(dot_product.tables()[1])
 
 
 def test_only_the_interactions_variables_are_taken(neumf, tied):

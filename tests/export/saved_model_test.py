@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from dsl_tf.export import saved_model
 from dsl_tf.export.frozen import freeze
+from dsl_tf.export.packed import BitmapTable
 from dsl_tf.export.saved_model import ServingModule, export_serving, save
 
 K = 20
@@ -38,8 +39,10 @@ assert "dsl_tf" not in sys.modules
 
 
 @pytest.fixture(scope="module")
-def served(neumf):
-    return ServingModule(freeze(neumf.backbone, neumf.split, neumf.seed), K)
+def served(sparse_neumf):
+    module = ServingModule(freeze(sparse_neumf.backbone, sparse_neumf.split), K)
+    assert isinstance(module.items, BitmapTable)
+    return module
 
 
 def check_ranking(case, user, item_ids, scores):
@@ -51,7 +54,7 @@ def check_ranking(case, user, item_ids, scores):
     assert not set(ids) & set(seen)
 
 
-def test_a_process_without_the_package_serves_it(neumf, served, tmp_path):
+def test_a_process_without_the_package_serves_it(sparse_neumf, served, tmp_path):
     folder = save(served, tmp_path / "saved_model")
     assert (folder / "saved_model.pb").is_file()
     pair_item = np.array([5, 2301, 7, 0, 3, -1, 2302], np.int64)
@@ -66,9 +69,11 @@ def test_a_process_without_the_package_serves_it(neumf, served, tmp_path):
     assert answer["item_ids"].dtype == np.int32
     assert answer["scores"].dtype == answer["score"].dtype == np.float32
     for row, user in enumerate(USERS):
-        check_ranking(neumf, user, answer["item_ids"][row], answer["scores"][row])
+        check_ranking(
+            sparse_neumf, user, answer["item_ids"][row], answer["scores"][row]
+        )
     expected = [
-        neumf.scores(user)[item] if 0 <= item < 2302 else -np.inf
+        sparse_neumf.scores(user)[item] if 0 <= item < 2302 else -np.inf
         for user, item in zip(USERS, pair_item, strict=True)
     ]
     np.testing.assert_allclose(answer["score"], expected, rtol=1e-5, atol=1e-5)
@@ -107,20 +112,23 @@ def test_ties_and_catalogues_smaller_than_k(tied):
 
 
 @pytest.mark.parametrize("pairs", [1, 700, 10_000])
-def test_the_size_of_a_block_changes_nothing(neumf, monkeypatch, pairs):
+def test_the_size_of_a_block_changes_nothing(sparse_neumf, monkeypatch, pairs):
     monkeypatch.setattr(saved_model, "PAIRS_PER_BLOCK", pairs)
-    module = ServingModule(freeze(neumf.backbone, neumf.split, neumf.seed), K)
+    module = ServingModule(freeze(sparse_neumf.backbone, sparse_neumf.split), K)
     answer = module.recommend(tf.constant([3, 4], tf.int64))
     for row, user in enumerate((3, 4)):
         check_ranking(
-            neumf, user, answer["item_ids"][row].numpy(), answer["scores"][row].numpy()
+            sparse_neumf,
+            user,
+            answer["item_ids"][row].numpy(),
+            answer["scores"][row].numpy(),
         )
 
 
-def test_training_tables_are_not_saved(neumf, served):
+def test_training_tables_are_not_saved(sparse_neumf, served):
     held = {id(variable) for variable in served.variables}
-    assert id(neumf.backbone.user_table) not in held
-    assert id(neumf.backbone.item_table) not in held
+    assert id(sparse_neumf.backbone.user_table) not in held
+    assert id(sparse_neumf.backbone.item_table) not in held
 
 
 def test_versions_for_tensorflow_serving(tied, tmp_path):
