@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf import streams
+from dsl_tf import optimizers, streams
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.layers import watching
@@ -121,6 +121,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         for layer in self._layers:
             layer.record_gradients(self._recorder_rows)
         watching.watch(model, self._layers)
+        optimizers.spare_search(model.optimizer)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """The first epoch, which tells how many there are, plans."""

@@ -1,7 +1,7 @@
 """Optimisers by name: Keras's own, and a lazy Adam for tables."""
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tf_keras as keras
@@ -62,28 +62,54 @@ class LazyAdam(keras.optimizers.Adam):
         variable.scatter_update(tf.IndexedSlices(new, rows))
 
     def _deduplicate_sparse_grad(self, grads: Sequence[Gradient]) -> list[Gradient]:
-        # Keras looks for equal indices in a hash table, which for the single
-        # elements of a packed table costs more than the rest of the step.
-        return [
-            self._summed(gradient)
-            if isinstance(gradient, tf.IndexedSlices)
-            else gradient
-            for gradient in grads
-        ]
+        return _summed(grads, super()._deduplicate_sparse_grad)
 
-    def _summed(self, gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-        """The gradient with each index once."""
 
-        def by_table() -> tuple[tf.Tensor, tf.Tensor]:
-            (summed,) = super(LazyAdam, self)._deduplicate_sparse_grad([gradient])
-            return summed.values, summed.indices
+def spare_search(optimizer: keras.optimizers.Optimizer) -> None:
+    """Let a Keras optimiser sum gradients of equal indices only where there are some.
+
+    Keras looks for them in a hash table. For the single elements of a packed
+    table this costs more than all the rest of a step, and finds nothing. The
+    weights after a step are the same bit for bit.
+
+    Args:
+      optimizer: any; legacy optimisers, which search elsewhere, stay as they are.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    search = getattr(optimizer, "_deduplicate_sparse_grad", None)
+    if not (
+        search is None or hasattr(search, "spared") or isinstance(optimizer, LazyAdam)
+    ):
+
+        def spared(grads: Sequence[Gradient]) -> list[Gradient]:
+            return _summed(grads, search)
+
+        spared.spared = True  # type: ignore[attr-defined]
+        optimizer._deduplicate_sparse_grad = spared
+
+
+def _summed(
+    gradients: Sequence[Gradient],
+    search: Callable[[Sequence[Gradient]], list[Gradient]],
+) -> list[Gradient]:
+    """Gradients with each index once; `search` is asked where that is in doubt."""
+
+    def summed(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+        def searched() -> tuple[tf.Tensor, tf.Tensor]:
+            found: Any = search([gradient])[0]
+            return found.values, found.indices
 
         values, indices = tf.cond(
             _is_rotated_ascending(gradient.indices),
             lambda: (gradient.values, gradient.indices),
-            by_table,
+            searched,
         )
         return tf.IndexedSlices(values, indices, gradient.dense_shape)
+
+    return [
+        summed(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+        for gradient in gradients
+    ]
 
 
 def _is_rotated_ascending(indices: tf.Tensor) -> tf.Tensor:
@@ -117,9 +143,11 @@ def make(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
     # Without the second key Keras reads the settings as those of TF 2.10.
     settings = {"learning_rate": learning_rate, "is_legacy_optimizer": False}
     try:
-        return keras.optimizers.get({"class_name": name, "config": settings})
+        optimizer = keras.optimizers.get({"class_name": name, "config": settings})
     except ValueError as error:
         raise UserError(
             "`optimizer.name` must be lazy_adam or a Keras optimiser, such as adam, "
             f"adagrad or sgd. Received: {name!r}."
         ) from error
+    spare_search(optimizer)
+    return optimizer

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml_collections import config_dict
 
 import dsl_tf
 from dsl_tf.accounting import cost
+from dsl_tf.backbones import vectors
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.files import replacing, write_json
@@ -140,9 +142,6 @@ def write_per_user(folder: Path, test: RankingResult) -> None:
 
 def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
     """How sparse the rows of each user and item are (DSL Figure 4)."""
-    rows = np.arange(split.num_users, dtype=np.int32)
-    users = model.user_vectors({"user_id": rows}).numpy()
-    items = model.item_vectors().numpy()
     order = np.argsort(split.popularity(), kind="stable")
     shown = order[
         np.linspace(0, len(order) - 1, min(_HEAT_MAP[0], len(order)), dtype=int)
@@ -150,13 +149,19 @@ def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
     _write_arrays(
         folder / SPARSITY,
         {
-            "users": (users == 0).mean(axis=1, dtype=np.float32),
-            "items": (items == 0).mean(axis=1, dtype=np.float32),
+            "users": _pruned(vectors.user_blocks(model)),
+            "items": _pruned(vectors.item_blocks(model, np.arange(split.num_items))),
             "user_activity": split.activity(),
             "item_popularity": split.popularity(),
-            "heat_map": np.abs(items[shown, : _HEAT_MAP[1]]),
+            "heat_map": np.abs(model.item_vectors(shown).numpy()[:, : _HEAT_MAP[1]]),
         },
     )
+
+
+def _pruned(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The share of zeros in each row, float32 [rows]."""
+    shares = [(block == 0).mean(axis=1, dtype=np.float32) for block in blocks]
+    return np.concatenate(shares)
 
 
 def write(folder: Path, name: str, content: dict[str, Any]) -> None:

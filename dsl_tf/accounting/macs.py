@@ -10,9 +10,11 @@ and moves but multiplies nothing. Evaluation between epochs is not training.
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
+from dsl_tf.backbones import vectors
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.types import InteractionMacs
 
@@ -36,10 +38,15 @@ class TrainingMacs:
 
 def interaction(model: Backbone) -> InteractionMacs:
     """The backbone's MACs at the densities that its tables have now."""
-    rows = np.arange(model.num_users, dtype=np.int32)
-    users = model.user_vectors({"user_id": rows}).numpy()
-    items = model.item_vectors().numpy()
-    return model.macs((users != 0).mean(axis=0), (items != 0).mean(axis=0))
+    items = vectors.item_blocks(model, np.arange(model.num_items))
+    return model.macs(_used(vectors.user_blocks(model)), _used(items))
+
+
+def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The share of non-zeros in each column, float64 [width]."""
+    counts = [(np.count_nonzero(block, axis=0), len(block)) for block in blocks]
+    nonzeros, rows = zip(*counts, strict=True)
+    return np.sum(nonzeros, axis=0) / sum(rows)
 
 
 def training(

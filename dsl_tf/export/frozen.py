@@ -1,19 +1,17 @@
 """Everything an export needs from a trained backbone and its split."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
+from dsl_tf.backbones import vectors
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes
 from dsl_tf.types import Interactions, Split
-
-#: Weights read from the backbone at once: 16 MiB as float32.
-WEIGHTS_AT_ONCE = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +86,8 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
         np.concatenate([part.users for part in parts]),
         order.positions(np.concatenate([part.items for part in parts]).astype("int64")),
     ).csr(*sizes)
-    users = _non_zeros(
-        lambda ids: backbone.user_vectors({"user_id": ids}),
-        np.arange(split.num_users, dtype=np.int64),
-    )
-    items = _non_zeros(backbone.item_vectors, order.items(positions))
+    users = _non_zeros(vectors.user_blocks(backbone))
+    items = _non_zeros(vectors.item_blocks(backbone, order.items(positions)))
     return FrozenModel(
         users=users,
         items=items,
@@ -106,17 +101,9 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
     )
 
 
-def _non_zeros(
-    vectors: Callable[[tf.Tensor], tf.Tensor], ids: np.ndarray
-) -> scipy.sparse.csr_matrix:
-    """The vectors of ids [n], float32 [n, width], columns ascending."""
-    width = vectors(tf.constant(ids[:1])).shape[1]
-    step = max(1, WEIGHTS_AT_ONCE // width)
-    blocks = [
-        scipy.sparse.csr_matrix(vectors(tf.constant(ids[start : start + step])).numpy())
-        for start in range(0, len(ids), step)
-    ]
-    return scipy.sparse.vstack(blocks, format="csr")
+def _non_zeros(blocks: Iterator[np.ndarray]) -> scipy.sparse.csr_matrix:
+    """Blocks of rows as one matrix, float32 [n, width], columns ascending."""
+    return scipy.sparse.vstack([*map(scipy.sparse.csr_matrix, blocks)], format="csr")
 
 
 def _variables_of(
