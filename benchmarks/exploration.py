@@ -27,7 +27,7 @@ WIDTH, RECORDED, RATIO = 64, 65_536, 0.5
 SIZES, QUICK_SIZES = (100_000, 1_000_000, 10_000_000), (100_000,)
 SPARSITIES, QUICK_SPARSITIES = (0.5, 0.8, 0.9, 0.95), (0.9,)
 #: A masked table and its moments take 13 bytes a position.
-MOST_BYTES = 12e9
+MOST_BYTES = 5e9
 
 
 def cell(rows: int, storage: str, sparsity: float) -> dict[str, float]:
@@ -77,7 +77,7 @@ def measure(quick: bool) -> Iterator[Row]:
                     value = found[key] * factor
                     yield Row(f"{storage}: {key}", where, value, unit, ratio)
                 if storage == "packed":
-                    yield Row("weights moved", where, found["moved"], "")
+                    yield Row("packed: moved", where, found["moved"], "")
                 masked = found
 
 
