@@ -132,6 +132,20 @@ def override(
     return changed
 
 
+def completed(values: Mapping[str, Any]) -> config_dict.ConfigDict:
+    """A config as a run recorded it, with defaults for keys newer than the run."""
+    _packaged_folder()  # makes `dsl_tf.configs` known
+    defaults = importlib.import_module("dsl_tf.configs.base").get_config()
+    config = config_dict.ConfigDict(values)
+    known = flatten(config)
+    for key, default in flatten(defaults).items():
+        if key not in known:
+            section, _, name = key.rpartition(".")
+            node = config[section] if section else config
+            node[name] = default
+    return config
+
+
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:
     """The values by their dotted keys, such as `{"train.epochs": 50}`."""
     flat: dict[str, Any] = {}

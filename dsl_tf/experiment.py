@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf import data, plugins, results, run_folder
+from dsl_tf import config_files, data, plugins, results, run_folder
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.export import saved_model
@@ -239,7 +239,7 @@ def _restore(
 ) -> tuple[config_dict.ConfigDict, Split, methods.Trained]:
     """The config, the split and the trained model of a finished run."""
     settings = run_folder.read_settings(folder)
-    config = config_dict.ConfigDict(settings["config"])
+    config = config_files.completed(settings["config"])
     split = _load(config, console)
     run_folder.check_fingerprint(settings, split, folder)
     method = plugins.find("dsl_tf.methods", config.method.name, "method")

@@ -1,6 +1,7 @@
 import pytest
 
 from dsl_tf import config_files
+from dsl_tf.configs import base
 from dsl_tf.errors import UserError
 
 CONFIG = """
@@ -140,3 +141,13 @@ def test_override(arguments, expected, path):
 def test_override_says_what_is_wrong(argument, expected, path):
     message = _fails(config_files.override, config_files.load(path), [argument])
     assert expected in message
+
+
+def test_a_run_older_than_a_key_gets_its_default():
+    recorded = base.get_config().to_dict()
+    recorded["train"]["epochs"] = 3
+    del recorded["export"]["layout"], recorded["storage"]
+    config = config_files.completed(recorded)
+    assert config.train.epochs == 3
+    assert config.export.layout == base.get_config().export.layout
+    assert config.storage == base.get_config().storage

@@ -42,5 +42,11 @@ def rss_bytes() -> int:
 
 def peak_rss_bytes() -> int:
     """The most resident memory of this process since `reset_peak`, or at all."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not `ru_maxrss`, which begins with what the parent process had.
+        lines = status.read_text().splitlines()
+        (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+        return int(peak) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf import storage as storages
 from dsl_tf.errors import UserError
-from dsl_tf.layers.base import SparseLayer
+from dsl_tf.layers.base import SparseLayer, named_weights
 from dsl_tf.storage import slots
 from dsl_tf.storage.base import BLOCK_ELEMENTS, SparseWeight
 from dsl_tf.storage.slots import Slot
@@ -18,16 +17,17 @@ def convert(model: keras.Model, storage: str) -> keras.Model:
     """The same model with its sparse matrices in another storage.
 
     Masks, values and all other weights are those of `model`, which stays as it
-    is. The new model is not compiled. To go on training, compile it, and give
-    the optimiser's moments to `copy_weight` too if they shall be kept.
+    is. The new model is not compiled. To go on training bit for bit, compile it
+    with the same optimiser, build that, and call `copy_model` again.
 
     Args:
       model: a Sequential or functional model, built. (A subclassed model is
-        made anew by its own code; then use `copy_weight`.)
+        made anew by its own code; then use `copy_model`.)
       storage: `"packed"` or `"masked"`.
 
     Raises:
-      UserError: an unknown storage, or a subclassed model.
+      UserError: an unknown storage, a subclassed model, or a sparse layer inside
+        another layer, which would be left as it is.
     """
     storages.find(storage)
     if not isinstance(model, keras.Sequential) and not model._is_graph_network:
@@ -37,33 +37,64 @@ def convert(model: keras.Model, storage: str) -> keras.Model:
         )
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.Model):
+            return convert(layer, storage)
         config = layer.get_config()
         if isinstance(layer, SparseLayer):
             config["storage"] = storage
         return type(layer).from_config(config)
 
-    converted = keras.models.clone_model(model, clone_function=clone)
-    layers = zip(model._flatten_layers(), converted._flatten_layers(), strict=True)
-    for old, new in layers:
-        if isinstance(old, SparseLayer):
-            _copy_layer(old, new)
-        elif not list(old._flatten_layers(include_self=False)):
-            new.set_weights(old.get_weights())
+    names = {type(layer).__name__: type(layer) for layer in _sparse_layers(model)}
+    with keras.utils.custom_object_scope(names):
+        converted = keras.models.clone_model(model, clone_function=clone)
+    for layer in _sparse_layers(converted):
+        if layer.storage != storage:
+            raise UserError(
+                "`convert` reaches sparse layers of models, not those inside other "
+                f"layers; use `copy_model`. Received: {layer.name!r} inside a layer."
+            )
+    copy_model(model, converted)
     return converted
 
 
-def _copy_layer(source: SparseLayer, target: SparseLayer) -> None:
-    weights = (source.own_sparse_weights, target.own_sparse_weights)
-    for old, new in zip(*weights, strict=True):
-        copy_weight(old, new)
-    for old, new in zip(_others(source), _others(target), strict=True):
+def copy_model(source: keras.Model, target: keras.Model) -> None:
+    """Give `target` the masks and weights of `source`, whatever their storages.
+
+    Where both are compiled with an optimiser that is built, its moments and
+    step count too.
+
+    Args:
+      source: the model to read.
+      target: a model of the same layers and shapes, built.
+
+    Raises:
+      UserError: the models, or what their optimisers keep, differ in more than
+        the storage.
+    """
+    models = (source, target)
+    sparse = [list(named_weights(_sparse_layers(model)).values()) for model in models]
+    _check_equal(*(len(weights) for weights in sparse), "sparse weights")
+    optimizers = [getattr(model, "optimizer", None) for model in models]
+    if all(each is not None and len(each.variables) > 1 for each in optimizers):
+        kept = [list(each.variables) for each in optimizers]
+    else:
+        optimizers, kept = [None, None], [[], []]
+    for old, new in zip(*sparse, strict=True):
+        copy_weight(old, new, *optimizers)
+    others = []
+    for model, weights, optimizer, state in zip(
+        models, sparse, optimizers, kept, strict=True
+    ):
+        done = [v for weight in weights for v in weight.variables]
+        if optimizer is not None:
+            done += [
+                s.variable for w in weights for s in slots.find(optimizer, w.values)
+            ]
+        ids = {id(variable) for variable in done}
+        others.append([v for v in [*model.weights, *state] if id(v) not in ids])
+    _check_equal(*([tuple(v.shape) for v in each] for each in others), "other weights")
+    for old, new in zip(*others, strict=True):
         new.assign(old)
-
-
-def _others(layer: SparseLayer) -> list[tf.Variable]:
-    """The variables of a layer that belong to no sparse weight, such as a bias."""
-    own = {id(v) for weight in layer.own_sparse_weights for v in weight.variables}
-    return [variable for variable in layer.weights if id(variable) not in own]
 
 
 def copy_weight(
@@ -78,32 +109,38 @@ def copy_weight(
       source: the weight to read.
       target: a weight of the same shape and number of non-zeros.
       source_optimizer: with `target_optimizer`, of the same kind and both
-        built: the moments too.
+        built: the moments too, but not the step count.
       target_optimizer: see there.
 
     Raises:
       UserError: the weights differ in shape or budget, or the optimisers in
         what they keep.
     """
-    if (source.shape, source.nnz) != (target.shape, target.nnz):
-        raise UserError(
-            "Weights must have one shape and number of non-zeros. Received: "
-            f"{source.shape} with {source.nnz}, {target.shape} with {target.nnz}."
-        )
+    _check_equal(
+        (source.shape, source.nnz), (target.shape, target.nnz), "shape and non-zeros"
+    )
     pairs = [(Slot(source.values, 0.0), Slot(target.values, 0.0))]
     if source_optimizer is not None and target_optimizer is not None:
         old = slots.find(source_optimizer, source.values)
         new = slots.find(target_optimizer, target.values)
-        if len(old) != len(new):
-            raise UserError(
-                "The optimisers must keep as many moments. Received: "
-                f"{len(old)} and {len(new)}."
-            )
+        _check_equal(len(old), len(new), "moments of a weight")
         pairs += zip(old, new, strict=True)
     target.assign(
         source.mask_blocks(),
         ((new, _blocks(source, old)) for old, new in pairs),
     )
+
+
+def _sparse_layers(model: keras.Model) -> list[SparseLayer]:
+    return [each for each in model._flatten_layers() if isinstance(each, SparseLayer)]
+
+
+def _check_equal(source: object, target: object, what: str) -> None:
+    if source != target:
+        raise UserError(
+            f"Source and target must have the same {what}. Received: {source} and "
+            f"{target}."
+        )
 
 
 def _blocks(weight: SparseWeight, slot: Slot) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.errors import UserError
@@ -42,7 +43,19 @@ class WatchedStep:
 
 
 def watch(model: keras.Model, layers: Sequence[SparseLayer]) -> None:
-    """From the next `fit` on, training steps feed the recorders of `layers`."""
+    """From the next `fit` on, training steps feed the recorders of `layers`.
+
+    Raises:
+      UserError: the model is made for several replicas, each of which would
+        record by itself.
+    """
+    strategy = model.distribute_strategy
+    mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
+    if mirrored or strategy.num_replicas_in_sync > 1:
+        raise UserError(
+            "DynamicSparseTraining needs a model on one device. Received: "
+            f"{type(strategy).__name__}, {strategy.num_replicas_in_sync} replicas."
+        )
     unwatch(model)
     replaced = vars(model).get("train_step")
     model.train_step = WatchedStep(model.train_step, layers, replaced)

@@ -8,8 +8,8 @@ import numpy as np
 #: Scores read at a time.
 BLOCK = 1 << 20
 
-#: The sample that tells where to look for a threshold: so many runs of scores.
-_RUNS, _RUN = 64, 1 << 13
+#: About so many scores, evenly spread, tell where to look for a threshold.
+_SAMPLE = 1 << 19
 
 #: How far from the guess it is looked for first, in standard deviations.
 _MARGIN = 6.0
@@ -57,26 +57,23 @@ def lowest(scores: Scores, count: int, among: np.ndarray | None = None) -> np.nd
     if count in (0, available):
         chosen = np.full(scores.length, count > 0)
         return chosen if among is None or not count else among.copy()
-    low, high = _bracket(scores, count / available, among)
-    while True:
-        chosen, places, near = _split(scores, low, high, among)
-        missing = count - int(np.count_nonzero(chosen))
-        if missing <= 0:
-            low = -np.inf
-        elif missing <= len(near):
-            threshold = np.partition(near, missing - 1)[missing - 1]
-            below = near < threshold
-            ties = np.flatnonzero(near == threshold)
-            chosen[places[below]] = True
-            chosen[places[ties[: missing - np.count_nonzero(below)]]] = True
-            return chosen
-        elif high < np.inf:
-            high = np.inf
-        else:  # only NaN is left
-            chosen[places] = True
-            left = np.flatnonzero(~chosen if among is None else among & ~chosen)
-            chosen[left[: missing - len(near)]] = True
-            return chosen
+    threshold, ties = _threshold(scores, count, available, among)
+    chosen = np.empty(scores.length, bool)
+    for start, stop in _blocks(scores.length):
+        block, part = scores.read(start, stop), chosen[start:stop]
+        if np.isnan(threshold):
+            tied = np.isnan(block)
+            np.logical_not(tied, out=part)
+        else:
+            tied = block == threshold
+            np.less(block, threshold, out=part)
+        if among is not None:
+            tied &= among[start:stop]
+            part &= among[start:stop]
+        places = np.flatnonzero(tied)[:ties]
+        part[places] = True
+        ties -= len(places)
+    return chosen
 
 
 def highest(scores: Scores, count: int, among: np.ndarray | None = None) -> np.ndarray:
@@ -87,47 +84,62 @@ def highest(scores: Scores, count: int, among: np.ndarray | None = None) -> np.n
     return lowest(scores.negative(), count, among)
 
 
-def _bracket(
-    scores: Scores, share: float, among: np.ndarray | None
-) -> tuple[float, float]:
-    """Two scores between which the threshold probably lies."""
-    step = max(_RUN, scores.length // _RUNS)
-    runs = []
-    for start in range(0, scores.length, step):
-        stop = min(start + _RUN, scores.length)
-        run = scores.read(start, stop)
-        runs.append(run if among is None else run[among[start:stop]])
-    sample = np.concatenate(runs)
-    sample = np.sort(sample[~np.isnan(sample)])
-    margin = _MARGIN * (len(sample) * share * (1 - share)) ** 0.5 + 1
-    low, high = (int(share * len(sample) + sign * margin) for sign in (-1, 1))
+def _threshold(
+    scores: Scores, count: int, available: int, among: np.ndarray | None
+) -> tuple[float, int]:
+    """The `count`-th lowest score, and how many equal to it are among the lowest.
+
+    A sample tells between which two scores it probably lies; what lies there is
+    few and is partitioned. Scores equal to the two are counted, not kept: many
+    weights are exactly zero.
+    """
+    sample, margin = _sample(scores, among), _MARGIN
+    while True:
+        low, high = _bracket(sample, count / available, margin)
+        below = at_low = at_high = 0
+        between = []
+        for start, stop in _blocks(scores.length):
+            block = scores.read(start, stop)
+            block = block if among is None else block[among[start:stop]]
+            below += int(np.count_nonzero(block < low))
+            at_low += int(np.count_nonzero(block == low))
+            at_high += int(np.count_nonzero(block == high)) if high > low else 0
+            between.append(block[(block > low) & (block < high)])
+        inside = np.concatenate(between)
+        rank = count - below
+        if 0 < rank <= at_low:
+            return low, rank
+        rank -= at_low
+        if 0 < rank <= len(inside):
+            threshold = np.partition(inside, rank - 1)[rank - 1]
+            return float(threshold), rank - int(np.count_nonzero(inside < threshold))
+        rank -= len(inside)
+        if 0 < rank <= at_high:
+            return high, rank
+        if rank > 0 and high == np.inf:  # only NaN is left
+            return float("nan"), rank - at_high
+        margin *= 8.0
+
+
+def _sample(scores: Scores, among: np.ndarray | None) -> np.ndarray:
+    """Some of the scores, sorted, without NaN."""
+    stride = max(1, scores.length // _SAMPLE) | 1
+    drawn = []
+    for start, stop in _blocks(scores.length):
+        block = scores.read(start, stop)[::stride]
+        drawn.append(block if among is None else block[among[start:stop:stride]])
+    sample = np.concatenate(drawn)
+    return np.sort(sample[~np.isnan(sample)])
+
+
+def _bracket(sample: np.ndarray, share: float, margin: float) -> tuple[float, float]:
+    """The scores `margin` standard deviations around a share of the sample."""
+    distance = margin * ((len(sample) * share * (1 - share)) ** 0.5 + 1)
+    low, high = (int(share * len(sample) + sign * distance) for sign in (-1, 1))
     return (
         float(sample[low]) if 0 <= low < len(sample) else -np.inf,
         float(sample[high]) if high < len(sample) else np.inf,
     )
-
-
-def _split(
-    scores: Scores, low: float, high: float, among: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which scores lie below `low`, and those in [low, high].
-
-    Returns:
-      bool [n]; the places int64 [m] and the scores [m] of the latter.
-    """
-    below = np.empty(scores.length, bool)
-    places, near = [], []
-    for start, stop in _blocks(scores.length):
-        block = scores.read(start, stop)
-        inside = (block >= low) & (block <= high)
-        np.less(block, low, out=below[start:stop])
-        if among is not None:
-            inside &= among[start:stop]
-            below[start:stop] &= among[start:stop]
-        found = np.flatnonzero(inside)
-        places.append(found + start)
-        near.append(block[found])
-    return below, np.concatenate(places), np.concatenate(near)
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:

@@ -197,8 +197,12 @@ class SparseWeight(abc.ABC):
                 recorder.add(rows, gradient)
             return self._active_part(rows, gradient)
 
+        def matrix(rows: tf.Tensor) -> tf.Tensor:
+            # The backward pass is outside of what Keras casts for mixed precision.
+            return tf.cast(self._rows(rows), inputs.dtype)
+
         by_blocks = products.matmul_transposed if transpose else products.matmul
-        return by_blocks(inputs, self._rows, record, rows, block)
+        return by_blocks(inputs, matrix, record, rows, block)
 
     def square_sum(self) -> tf.Tensor:
         """Sum of squares of the active weights, a scalar."""
@@ -242,7 +246,8 @@ def row_blocks(
     """Draw an initial matrix block by block.
 
     Storages draw the same numbers, and none needs memory for the whole, if the
-    initialiser can draw a part of a matrix; Keras's random ones can.
+    initialiser can draw a part of a matrix; Keras's random ones, zeros and ones can.
+    Others, also a user's subclass of one of those, draw the whole at once.
 
     Args:
       shape: (rows, width).
@@ -254,7 +259,7 @@ def row_blocks(
     """
     rows, width = shape
     rows_at_once = max(1, BLOCK_ELEMENTS // width)
-    if rows <= rows_at_once or not isinstance(initializer, _DRAWN_IN_PARTS):
+    if rows <= rows_at_once or not _is_drawn_in_parts(initializer):
         yield 0, initializer(shape, dtype=tf.float32)
         return
     for start in range(0, rows, rows_at_once):
@@ -263,6 +268,12 @@ def row_blocks(
             shape, dtype=tf.float32, partition_shape=block, partition_offset=(start, 0)
         )
         yield start, drawn * _scale(initializer, shape, block)
+
+
+def _is_drawn_in_parts(initializer: keras.initializers.Initializer) -> bool:
+    # A user's subclass may draw as it likes.
+    is_keras = type(initializer).__module__.startswith("tf_keras.")
+    return is_keras and isinstance(initializer, _DRAWN_IN_PARTS)
 
 
 def _scale(

@@ -2,7 +2,8 @@
 
 A weight of nnz active positions in [rows, width] takes 4 bytes an active
 position (and as much in each of the optimiser's slots), a bit a position and
-4 bytes a row. No tensor of the shape [rows, width] ever exists.
+4 bytes a row. Look-ups, products, their gradients, the optimiser and explorations
+make no tensor of the shape [rows, width]; only `read` does.
 """
 
 from collections.abc import Callable, Iterable, Sequence

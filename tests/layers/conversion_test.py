@@ -8,7 +8,7 @@ import tf_keras as keras
 from dsl_tf import storage
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.errors import UserError
-from dsl_tf.layers.conversion import convert, copy_weight
+from dsl_tf.layers.conversion import convert, copy_model, copy_weight
 from dsl_tf.layers.dense import SparseDense
 from dsl_tf.layers.embedding import SparseEmbedding
 
@@ -63,22 +63,43 @@ def test_with_its_moments_training_goes_on_bit_for_bit(source, target):
     other = convert(model, target)
     other.compile(keras.optimizers.Adam(0.1), "mse")
     other.optimizer.build(other.trainable_variables)
-    for old, new in zip(
-        model.optimizer.variables, other.optimizer.variables, strict=True
-    ):
-        if old.shape == new.shape:
-            new.assign(old)
-    for i in (0, 2):
-        pairs = zip(
-            model.layers[i].own_sparse_weights,
-            other.layers[i].own_sparse_weights,
-            strict=True,
-        )
-        for a, b in pairs:
-            copy_weight(a, b, model.optimizer, other.optimizer)
+    copy_model(model, other)
+    assert int(other.optimizer.iterations) == int(model.optimizer.iterations)
     for each in (model, other):
         train(each, DynamicSparseTraining(0.3, 2, end_step=20))
     np.testing.assert_array_equal(other(X), model(X))
+
+
+class Scaled(keras.layers.Layer):
+    """Has a weight of its own beside a layer."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", initializer="uniform")
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs) * self.scale
+
+
+def test_nested_models_and_composite_layers():
+    rows = keras.Input([3], dtype="int32")
+    inner = keras.Sequential([SparseEmbedding(9, 4, 0.5, storage="masked")])
+    model = keras.Model(rows, Scaled()(inner(rows)))
+    converted = convert(model, "packed")
+    np.testing.assert_array_equal(converted(X[:2] % 9), model(X[:2] % 9))
+    kinds = [
+        layer.storage
+        for layer in converted._flatten_layers()
+        if hasattr(layer, "storage")
+    ]
+    assert kinds == ["packed"]
+
+
+def test_a_sparse_layer_inside_a_layer_is_refused():
+    inner = SparseDense(2, 0.5, storage="masked")
+    model = keras.Sequential([keras.Input([4, 3]), keras.layers.TimeDistributed(inner)])
+    with pytest.raises(UserError, match="not those inside other layers"):
+        convert(model, "packed")
 
 
 def test_errors():
@@ -92,5 +113,7 @@ def test_errors():
         layer = SparseEmbedding(*shape, 0.0)
         layer(tf.constant([0]))
         weights.append(layer.embeddings)
-    with pytest.raises(UserError, match=r"one shape and number.*\(4, 3\) with 12"):
+    with pytest.raises(
+        UserError, match=r"same shape and non-zeros\. Received: .*12.* and "
+    ):
         copy_weight(*weights)

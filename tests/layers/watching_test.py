@@ -40,6 +40,14 @@ def test_a_step_that_fails_leaves_nothing_watched(model):
     assert not layer.embeddings.watched
 
 
+def test_several_replicas_are_refused():
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        model = keras.Sequential([SparseEmbedding(6, 4, 0.5), keras.layers.Flatten()])
+        model.compile("sgd", "mse")
+    with pytest.raises(UserError, match=r"one device\. Received: MirroredStrategy, 1"):
+        watching.watch(model, model.layers[:1])
+
+
 def test_unwatch_gives_the_step_back(model):
     own = model.train_step
     watching.watch(model, model.layers[:1])

@@ -39,6 +39,7 @@ def test_a_scale_by_shape_is_that_of_the_whole():
     "initializer",
     [
         lambda shape, dtype=None: tf.ones(shape, dtype),
+        type("Own", (keras.initializers.Ones,), {})(),
         keras.initializers.Constant(np.arange(SHAPE[0] * 2).reshape(SHAPE)),
     ],
 )
