@@ -79,7 +79,8 @@ def get_config() -> config_dict.ConfigDict:
     config.export = config_dict.ConfigDict()
     config.export.k = 20  # Items recommended.
     config.export.users = "all"  # Users in the mobile files: all or none.
-    # Item tables of the mobile files: small, or fast: 10 % more, top-k in a third.
+    # Item tables of the mobile files: small: fewest bytes; fast: top-k in a third
+    # of the time (dot products only). Figures: docs/benchmarks.md.
     config.export.layout = "small"
     # And tflite_int4.
     config.export.formats = ("saved_model", "tflite", "tflite_fp16", "tflite_int8")

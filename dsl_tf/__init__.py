@@ -20,11 +20,13 @@ _HOMES = {
     "DynamicSparseTraining": "dsl_tf.callbacks",
     "ExchangeRecord": "dsl_tf.types",
     "Interactions": "dsl_tf.types",
+    "LazyAdam": "dsl_tf.optimizers",
     "RankingResult": "dsl_tf.types",
     "SparseDense": "dsl_tf.layers.dense",
     "SparseEmbedding": "dsl_tf.layers.embedding",
     "Split": "dsl_tf.types",
     "UserError": "dsl_tf.errors",
+    "convert": "dsl_tf.layers.conversion",
     "load_split": "dsl_tf.data",
 }
 

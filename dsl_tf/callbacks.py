@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf import optimizers, streams
+from dsl_tf import streams
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.layers import watching
@@ -46,7 +46,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         with a gradient as are asked for. 1 is the paper's.
       recorder_rows: the most rows whose gradient is held, for each weight.
       exploration_replaces_step: undo the optimiser step on which an
-        exploration falls (Algorithm 1 read literally).
+        exploration falls (Algorithm 1 read literally); takes memory for a copy
+        of weights and moments.
       seed: seeds criteria that draw at random.
 
     Attributes:
@@ -121,7 +122,6 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         for layer in self._layers:
             layer.record_gradients(self._recorder_rows)
         watching.watch(model, self._layers)
-        optimizers.spare_search(model.optimizer)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """The first epoch, which tells how many there are, plans."""

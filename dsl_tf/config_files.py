@@ -140,8 +140,12 @@ def completed(values: Mapping[str, Any]) -> config_dict.ConfigDict:
     known = flatten(config)
     for key, default in flatten(defaults).items():
         if key not in known:
-            section, _, name = key.rpartition(".")
-            node = config[section] if section else config
+            *sections, name = key.split(".")
+            node = config
+            for section in sections:
+                if section not in node:
+                    node[section] = config_dict.ConfigDict()
+                node = node[section]
             node[name] = default
     return config
 

@@ -94,8 +94,7 @@ def _evaluate(
 ) -> None:
     # After a refit the validation part is masked as training is: the test
     # masks both, whichever part an item is in.
-    score = methods.make_scorer(trained.model)
-    test = methods.evaluate(score, config, split, "test")
+    test = methods.evaluate(methods.Scorer(trained.model), config, split, "test")
     results.write_per_user(folder, test)
     if trained.model.sparse_weights():
         results.write_sparsity(folder, trained.model, trained.split)

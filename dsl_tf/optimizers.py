@@ -27,7 +27,8 @@ class LazyAdam(keras.optimizers.Adam):
     moved by its old momentum meanwhile; the bias correction counts all steps, as
     in Keras. TensorFlow Addons' optimiser of this name did the same.
 
-    Arguments are those of `keras.optimizers.Adam`.
+    Arguments are those of `keras.optimizers.Adam`. `weight_decay` and `use_ema`
+    pass over all rows in every step, as Keras applies them outside.
     """
 
     def update_step(self, gradient: Gradient, variable: tf.Variable) -> None:
@@ -86,6 +87,12 @@ def spare_search(optimizer: keras.optimizers.Optimizer) -> None:
 
         spared.spared = True  # type: ignore[attr-defined]
         optimizer._deduplicate_sparse_grad = spared
+
+
+def search_again(optimizer: keras.optimizers.Optimizer) -> None:
+    """Undo `spare_search`."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    vars(optimizer).pop("_deduplicate_sparse_grad", None)
 
 
 def _summed(

@@ -14,7 +14,6 @@ from ml_collections import config_dict
 
 import dsl_tf
 from dsl_tf.accounting import cost
-from dsl_tf.backbones import vectors
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.files import replacing, write_json
@@ -149,8 +148,8 @@ def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
     _write_arrays(
         folder / SPARSITY,
         {
-            "users": _pruned(vectors.user_blocks(model)),
-            "items": _pruned(vectors.item_blocks(model, np.arange(split.num_items))),
+            "users": _pruned(model.user_blocks()),
+            "items": _pruned(model.item_blocks(np.arange(split.num_items))),
             "user_activity": split.activity(),
             "item_popularity": split.popularity(),
             "heat_map": np.abs(model.item_vectors(shown).numpy()[:, : _HEAT_MAP[1]]),

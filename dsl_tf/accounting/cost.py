@@ -70,7 +70,13 @@ def report(
     active_positions = sum(weight.nnz for weight in sparse.values())
     interaction = macs.interaction(model)
     each = [
-        macs.training(interaction, nonzeros, p.steps, p.positives, p.negatives)
+        macs.training(
+            interaction,
+            macs.updated(model, p.positives, p.negatives),
+            p.steps,
+            p.positives,
+            p.negatives,
+        )
         for p in passes
     ]
     return {

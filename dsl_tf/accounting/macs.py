@@ -4,9 +4,10 @@ Forward, of one positive with n negatives:
     per_user + (1 + n) · (per_item + per_pair)
 with the backbone's own `macs` for the three, zeros of the tables not counted.
 Backward: twice the forward pass (the gradient of the inputs and that of the
-weights). Optimiser: `OPTIMIZER_MACS` for each non-zero weight and step; Keras's
-Adam updates every weight in every step, touched or not. Exploration compares
-and moves but multiplies nothing. Evaluation between epochs is not training.
+weights). Optimiser: `OPTIMIZER_MACS`, those of Adam, for each weight updated in a
+step: all non-zeros, touched or not, as Keras does it; with `LazyAdam`, of the tables
+at most the mean row's non-zeros times the rows of a batch. Exploration compares and
+moves but multiplies nothing. Evaluation between epochs is not training.
 """
 
 import dataclasses
@@ -14,8 +15,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dsl_tf.backbones import vectors
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.layers.tables import UserItemTables
+from dsl_tf.optimizers import LazyAdam
 from dsl_tf.types import InteractionMacs
 
 #: Adam: 1 for the first moment, 2 for the second, 2 for the weight.
@@ -38,8 +40,8 @@ class TrainingMacs:
 
 def interaction(model: Backbone) -> InteractionMacs:
     """The backbone's MACs at the densities that its tables have now."""
-    items = vectors.item_blocks(model, np.arange(model.num_items))
-    return model.macs(_used(vectors.user_blocks(model)), _used(items))
+    items = model.item_blocks(np.arange(model.num_items))
+    return model.macs(_used(model.user_blocks()), _used(items))
 
 
 def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -49,21 +51,43 @@ def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
     return np.sum(nonzeros, axis=0) / sum(rows)
 
 
+def updated(model: Backbone, positives: int, negatives: int) -> float:
+    """Weights that the optimiser updates in a step of so many examples, at most."""
+    tables = {
+        id(variable)
+        for layer in model._flatten_layers()
+        if isinstance(layer, UserItemTables)
+        for variable in layer.trainable_variables
+    }
+    active = {id(weight.values): weight.nnz for weight in model.sparse_weights()}
+    counts = {
+        id(v): active.get(id(v), v.shape.num_elements())
+        for v in model.trainable_variables
+    }
+    in_tables = sum(count for key, count in counts.items() if key in tables)
+    others = sum(counts.values()) - in_tables
+    if not isinstance(model.optimizer, LazyAdam):
+        return others + in_tables
+    rows = model.num_users + model.num_items
+    return others + in_tables * min(1.0, positives * (2 + negatives) / rows)
+
+
 def training(
-    macs: InteractionMacs, nonzeros: int, steps: int, positives: int, negatives: int
+    macs: InteractionMacs, weights: float, steps: int, positives: int, negatives: int
 ) -> TrainingMacs:
     """MACs of a training pass.
 
     Args:
       macs: of the interaction.
-      nonzeros: trainable weights that are not pruned.
+      weights: updated in each step.
       steps: optimiser steps.
       positives: positives a step.
       negatives: negatives a positive.
     """
     example = macs.per_user + (1 + negatives) * (macs.per_item + macs.per_pair)
     forward = round(steps * positives * example)
-    return TrainingMacs(forward, 2 * forward, OPTIMIZER_MACS * nonzeros * steps)
+    optimizer = round(OPTIMIZER_MACS * weights * steps)
+    return TrainingMacs(forward, 2 * forward, optimizer)
 
 
 def inference(macs: InteractionMacs, num_items: int) -> int:

@@ -1,7 +1,7 @@
 """What every backbone is: a `tfrs.Model` that can also score and be exported."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,9 @@ from dsl_tf.types import InteractionMacs
 #: MovieLens-1M, CPU seconds on two cores: 2**12 9.3, 2**14 5.4, 2**15 4.2, 2**16
 #: 5.3, 2**18 8.1.
 PAIRS_AT_ONCE = 1 << 15
+
+#: Weights in a block of vectors: 16 MiB as float32.
+WEIGHTS_AT_ONCE = 1 << 22
 
 
 class Backbone(tfrs.Model, abc.ABC):
@@ -88,13 +91,21 @@ class Backbone(tfrs.Model, abc.ABC):
           float32 [B, n].
         """
 
-    def score(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def score(
+        self, query: Mapping[str, tf.Tensor], items: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Scores of all items, float32 [B, num_items].
 
         Users go through the interaction a few at a time: its activations are
         [users, num_items, hidden], which for a batch would not fit.
+
+        Args:
+          query: as in `user_vectors`.
+          items: what `item_vectors()` returned, for callers with many queries,
+            or None. To read a sparse table costs more than a batch's scores.
         """
-        users, items = self.user_vectors(query), self.item_vectors()
+        users = self.user_vectors(query)
+        items = self.item_vectors() if items is None else items
         count = tf.shape(users)[0]
         at_once = max(1, PAIRS_AT_ONCE // self.num_items)
         blocks = (count + at_once - 1) // at_once
@@ -116,6 +127,17 @@ class Backbone(tfrs.Model, abc.ABC):
         )
         return tf.ensure_shape(scores.concat(), [None, self.num_items])
 
+    def user_blocks(self) -> Iterator[np.ndarray]:
+        """The vectors of all users in blocks of rows, float32 [n, du]."""
+        return _blocks(
+            lambda rows: self.user_vectors({"user_id": rows}),
+            np.arange(self.num_users, dtype=np.int64),
+        )
+
+    def item_blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
+        """The vectors of items, int64 [m], in blocks of rows, float32 [n, di]."""
+        return _blocks(self.item_vectors, items)
+
     def sparse_weights(self) -> Sequence[SparseWeight]:
         """Every weight that carries a mask, in the order of the layers."""
         return [
@@ -133,3 +155,12 @@ class Backbone(tfrs.Model, abc.ABC):
             vectors; all ones for a dense table.
           items: float [di], the same of the item vectors.
         """
+
+
+def _blocks(
+    vectors: Callable[[tf.Tensor], tf.Tensor], rows: np.ndarray
+) -> Iterator[np.ndarray]:
+    width = vectors(tf.constant(rows[:1])).shape[1]
+    step = max(1, WEIGHTS_AT_ONCE // width)
+    for start in range(0, len(rows), step):
+        yield vectors(tf.constant(rows[start : start + step])).numpy()

@@ -7,7 +7,6 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from dsl_tf.backbones import vectors
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes
@@ -86,8 +85,8 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
         np.concatenate([part.users for part in parts]),
         order.positions(np.concatenate([part.items for part in parts]).astype("int64")),
     ).csr(*sizes)
-    users = _non_zeros(vectors.user_blocks(backbone))
-    items = _non_zeros(vectors.item_blocks(backbone, order.items(positions)))
+    users = _non_zeros(backbone.user_blocks())
+    items = _non_zeros(backbone.item_blocks(order.items(positions)))
     return FrozenModel(
         users=users,
         items=items,

@@ -73,26 +73,25 @@ def copy_model(source: keras.Model, target: keras.Model) -> None:
     """
     models = (source, target)
     sparse = [list(named_weights(_sparse_layers(model)).values()) for model in models]
-    _check_equal(*(len(weights) for weights in sparse), "sparse weights")
-    optimizers = [getattr(model, "optimizer", None) for model in models]
-    if all(each is not None and len(each.variables) > 1 for each in optimizers):
-        kept = [list(each.variables) for each in optimizers]
-    else:
-        optimizers, kept = [None, None], [[], []]
+    _check_equal(len(sparse[0]), len(sparse[1]), "sparse weights")
+    optimizers = [_built_optimizer(model) for model in models]
+    if None in optimizers:
+        optimizers = [None, None]
     for old, new in zip(*sparse, strict=True):
         copy_weight(old, new, *optimizers)
     others = []
-    for model, weights, optimizer, state in zip(
-        models, sparse, optimizers, kept, strict=True
-    ):
+    for model, weights, optimizer in zip(models, sparse, optimizers, strict=True):
         done = [v for weight in weights for v in weight.variables]
+        state = []
         if optimizer is not None:
+            state = optimizer.variables
             done += [
                 s.variable for w in weights for s in slots.find(optimizer, w.values)
             ]
         ids = {id(variable) for variable in done}
         others.append([v for v in [*model.weights, *state] if id(v) not in ids])
-    _check_equal(*([tuple(v.shape) for v in each] for each in others), "other weights")
+    shapes = [[tuple(variable.shape) for variable in each] for each in others]
+    _check_equal(shapes[0], shapes[1], "other weights")
     for old, new in zip(*others, strict=True):
         new.assign(old)
 
@@ -129,6 +128,11 @@ def copy_weight(
         source.mask_blocks(),
         ((new, _blocks(source, old)) for old, new in pairs),
     )
+
+
+def _built_optimizer(model: keras.Model) -> keras.optimizers.Optimizer | None:
+    optimizer = getattr(model, "optimizer", None)
+    return optimizer if getattr(optimizer, "_built", False) else None
 
 
 def _sparse_layers(model: keras.Model) -> list[SparseLayer]:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf import optimizers
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 
@@ -60,6 +61,7 @@ def watch(model: keras.Model, layers: Sequence[SparseLayer]) -> None:
     replaced = vars(model).get("train_step")
     model.train_step = WatchedStep(model.train_step, layers, replaced)
     model.train_function = None  # a step traced earlier records nothing
+    optimizers.spare_search(model.optimizer)
 
 
 def unwatch(model: keras.Model) -> None:
@@ -72,6 +74,7 @@ def unwatch(model: keras.Model) -> None:
     else:
         model.train_step = watched.replaced
     model.train_function = None
+    optimizers.search_again(model.optimizer)
 
 
 def steps_per_execution(model: keras.Model) -> int:

@@ -18,7 +18,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.evaluation import protocols
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.training import checkpoints
-from dsl_tf.training.fit import FitSettings, build, fit
+from dsl_tf.training.fit import FitSettings, fit
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Interactions, RankingResult, Split
 
@@ -82,37 +82,64 @@ MakeDynamic = Callable[[int], DynamicSparseTraining | None]
 def make_model(
     split: Split, config: config_dict.ConfigDict, tables: TableFactory, seed: int
 ) -> Backbone:
-    """A compiled backbone with all its variables, not yet trained."""
+    """A backbone with all its variables, compiled to be trained."""
+    model = make_backbone(split, config, tables, seed)
+    model.compile(optimizers.make(config.optimizer.name, config.train.learning_rate))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def make_backbone(
+    split: Split, config: config_dict.ConfigDict, tables: TableFactory, seed: int
+) -> Backbone:
+    """A backbone with all its variables, without an optimiser and its moments."""
     backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
     model: Backbone = backbone.build(
         config.model, split.num_users, split.num_items, tables, seed
     )
-    model.compile(optimizers.make(config.optimizer.name, config.train.learning_rate))
-    build(model)
+    row = tf.zeros([1], tf.int32)
+    model({"user": row, "item": row, "negatives": row[:, None]})
     return model
 
 
-#: Maps user rows int32 [B] to the scores of all items, float32 [B, num_items].
-Scorer = Callable[[tf.Tensor], tf.Tensor]
+class Scorer:
+    """A model's `score` as a graph, traced once for all batches and epochs.
 
+    Args:
+      model: the model, which may be trained on between two evaluations.
+    """
 
-def make_scorer(model: Backbone) -> Scorer:
-    """The model's `score` as a graph, traced once for all batches and epochs."""
+    def __init__(self, model: Backbone) -> None:
+        self._model = model
+        items = model.item_vectors()
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
-    def score(users: tf.Tensor) -> tf.Tensor:
-        return model.score({"user_id": users})
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec(items.shape, items.dtype),
+            ]
+        )
+        def score(users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+            return model.score({"user_id": users}, items)
 
-    return score
+        self._score = score
+
+    def now(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Scores by the weights of this moment, int32 [B] to [B, num_items].
+
+        The items' vectors are read here, once for all batches.
+        """
+        items = self._model.item_vectors()
+        return lambda users: self._score(users, items)
 
 
 def evaluate(
-    score: Scorer, config: config_dict.ConfigDict, split: Split, part: protocols.Part
+    scorer: Scorer, config: config_dict.ConfigDict, split: Split, part: protocols.Part
 ) -> RankingResult:
     """Evaluate `part` of a split by the protocol of the config."""
     protocol = protocols.find(config.evaluation.protocol)
     cutoffs = tuple(config.evaluation.cutoffs)
-    return protocol.evaluate(score, split, part, cutoffs, seed=config.data.seed)
+    return protocol.evaluate(scorer.now(), split, part, cutoffs, seed=config.data.seed)
 
 
 def selection_metric(cutoffs: Sequence[int]) -> str:
@@ -153,7 +180,7 @@ def train_backbone(
         validate = None
         if steps is None and len(split.validation):
             validate = functools.partial(
-                evaluate, make_scorer(model), config, split, "validation"
+                evaluate, Scorer(model), config, split, "validation"
             )
         state = fit(
             model,
@@ -204,7 +231,8 @@ def restore(
                 f"Received: {task.folder.parent}."
             )
         passes.append(_make_pass(name, TrainingState(**state), config, split))
-    model = make_model(split, config, make_tables(config, split, task.seed), task.seed)
+    tables = make_tables(config, split, task.seed)
+    model = make_backbone(split, config, tables, task.seed)
     best = checkpoints.BestWeights(task.folder / name, model.weights)
     best.restore(passes[-1].state.best_epoch)
     return Trained(model, split, tuple(passes))

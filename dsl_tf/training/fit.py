@@ -74,7 +74,7 @@ def fit(
     """Train from the newest checkpoint in `folder`, or from the beginning.
 
     Args:
-      model: compiled and built; see `build`.
+      model: compiled; with all its variables, the optimiser's too.
       split: its training part is trained on.
       settings: how long and how fast.
       folder: where checkpoints and the best weights go.
@@ -157,10 +157,3 @@ def fit(
         progress.close()
     best.restore(state.best_epoch)
     return state
-
-
-def build(model: Backbone) -> None:
-    """Create every variable of a compiled model, the optimiser's too."""
-    row = tf.zeros([1], tf.int32)
-    model({"user": row, "item": row, "negatives": row[:, None]})
-    model.optimizer.build(model.trainable_variables)

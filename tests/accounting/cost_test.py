@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ from dsl_tf.accounting import cost
 from dsl_tf.backbones import neumf
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.layers.tables import DenseTables, SparseTables
+from dsl_tf.optimizers import LazyAdam
 
 PASS = cost.PassCost("select", 10, 2, 1.5, 700, positives=4, negatives=3)
 
@@ -49,6 +52,17 @@ def test_dense():
     assert report["inference"]["macs_per_user"] == 11 + 7 * (8 + 18)
     assert report["inference"]["table_bytes"] == 4 * TABLES
     assert (training["peak_rss_bytes"], training["base_rss_bytes"]) == (700, 600)
+
+
+@pytest.mark.parametrize(("positives", "share"), [(1, 5 / 12), (4, 1.0)])
+def test_lazy_adam_updates_the_rows_of_a_batch(positives, share):
+    """A positive touches at most a user and four items of the twelve rows."""
+    model = _model(DenseTables(5, 7))
+    model.compile(LazyAdam(0.01))
+    model.optimizer.build(model.trainable_variables)
+    step = dataclasses.replace(PASS, positives=positives)
+    training = cost.report(model, [step], base_rss_bytes=600)["training"]
+    assert training["macs_optimizer"] == round(10 * 5 * (TABLES * share + NETWORK))
 
 
 def test_sparse():

@@ -5,7 +5,7 @@ from dsl_tf.types import InteractionMacs
 def test_training_by_hand():
     each = InteractionMacs(per_user=10.0, per_item=3.0, per_pair=7.0)
     # 5 steps of 2 positives with 4 negatives: 10 · (10 + 5 · 10) = 600.
-    cost = macs.training(each, nonzeros=11, steps=5, positives=2, negatives=4)
+    cost = macs.training(each, weights=11, steps=5, positives=2, negatives=4)
     assert (cost.forward, cost.backward, cost.optimizer) == (600, 1200, 5 * 11 * 5)
     assert cost.total == 600 + 1200 + 275
 

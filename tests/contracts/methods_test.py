@@ -49,7 +49,7 @@ def test_finds_structure_that_popularity_has_not(trained, config, small_split):
         seed=0,
     )
     popularity = evaluate(references.same_for_all(popular)).mean["recall@20"]
-    result = evaluate(base.make_scorer(trained.model)).mean["recall@20"]
+    result = evaluate(base.Scorer(trained.model).now()).mean["recall@20"]
     assert result > 1.15 * popularity
     losses = [row["loss"] for row in trained.passes[0].state.history]
     assert losses[-1] < 0.9 * losses[0]

@@ -1,4 +1,9 @@
-"""All storages are one engine: the same training gives the same bits."""
+"""All storages are one engine: the same training gives the same bits.
+
+That holds for the optimisers in `EXACT`. Others differ in the last bit, where
+TensorFlow computes an element differently by its place in memory or sums over the
+table.
+"""
 
 import itertools
 
@@ -20,6 +25,7 @@ OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(0.1),
     "lazy_adam": lambda: LazyAdam(0.1),
     "amsgrad": lambda: LazyAdam(0.1, amsgrad=True),
+    "clipnorm": lambda: keras.optimizers.Adam(0.1, clipnorm=0.1),
     "adagrad": lambda: keras.optimizers.Adagrad(0.1),
     "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
     "ftrl": lambda: keras.optimizers.Ftrl(0.1, l2_regularization_strength=0.1),
@@ -37,6 +43,10 @@ class Twice(keras.Model):
     def call(self, inputs):
         first, second = self.table(inputs), self.table(inputs[:, ::2] // 2)
         return tf.reduce_sum(first[:, :1] * second, axis=[1, 2])[:, None]
+
+
+#: Those whose arithmetic is the same bit for bit whatever the layout of a table.
+EXACT = ["adam", "lazy_adam", "amsgrad", "momentum", "legacy_adam"]
 
 
 def state_of(model, weight):
@@ -57,25 +67,33 @@ def same(states):
             np.testing.assert_array_equal(a, b)
 
 
-def train(name, rows, width, sparsity, seed, optimizer, popularity=None, dtype=None):
-    """Eight eager steps with four explorations; the state after each."""
+def make(name, rows, width, sparsity, seed, optimizer, dtype=None, run_eagerly=True):
     table = SparseEmbedding(
         rows, width, sparsity, keras.initializers.RandomNormal(seed=seed),
-        storage=name, seed=seed, popularity=popularity, name="table", dtype=dtype,
+        storage=name, seed=seed, name="table", dtype=dtype,
     )  # fmt: skip
     model = Twice(table)
-    model.compile(OPTIMIZERS[optimizer](), "mse", run_eagerly=True)
+    model.compile(OPTIMIZERS[optimizer](), "mse", run_eagerly=run_eagerly)
+    return table, model
+
+
+def fit(model, rows, *callbacks, seed=0):
+    """Eight steps."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, rows, (8 * 5, 3))
     y = rng.normal(size=(len(x), 1))
+    model.fit(x, y, batch_size=5, shuffle=False, verbose=0, callbacks=list(callbacks))
+
+
+def train(name, rows, width, sparsity, seed, optimizer, **settings):
+    """Eight steps with four explorations; the state after each step."""
+    table, model = make(name, rows, width, sparsity, seed, optimizer, **settings)
     states = []
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda *_: states.append(state_of(model, table.embeddings))
     )
     dynamic = DynamicSparseTraining(0.7, 2, recorder_rows=max(1, rows // 2))
-    model.fit(
-        x, y, batch_size=5, shuffle=False, verbose=0, callbacks=[dynamic, watch]
-    )  # fmt: skip
+    fit(model, rows, dynamic, watch, seed=seed)
     moved = sum(record.done for record in dynamic.records)
     return list(itertools.chain(*states)), moved
 
@@ -85,7 +103,7 @@ def train(name, rows, width, sparsity, seed, optimizer, popularity=None, dtype=N
     st.integers(1, 19),
     st.floats(0, 0.98),
     st.integers(0, 5),
-    st.sampled_from(sorted(OPTIMIZERS)),
+    st.sampled_from(EXACT),
 )
 @example(9, 8, 0.0, 0, "adam")  # every row is full
 @example(12, 3, 0.9, 1, "lazy_adam")  # rows are empty
@@ -102,6 +120,29 @@ def test_training_gives_the_same_bits(rows, width, sparsity, seed, optimizer):
         train(name, rows, width, sparsity, seed, optimizer) for name in storage.names()
     ]
     same([states for states, _ in results])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("optimizer", ["adam", "lazy_adam", "momentum"])
+def test_the_same_bits_in_a_graph(optimizer):
+    """As `fit` runs by default, and wide enough for vector instructions."""
+    results = [
+        train(name, 90, 33, 0.6, 0, optimizer, run_eagerly=False)
+        for name in storage.names()
+    ]
+    same([states for states, _ in results])
+    assert results[0][1] > 100
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "ftrl", "clipnorm"])
+def test_others_agree_but_for_rounding_in_a_graph(optimizer):
+    """They divide by roots, or sum over the table, in another order."""
+    weights = []
+    for name in storage.names():
+        table, model = make(name, 90, 33, 0.6, 0, optimizer, run_eagerly=False)
+        fit(model, 90)
+        weights.append(table.embeddings.read().numpy())
+    np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -170,7 +211,8 @@ def test_products_by_blocks(monkeypatch, rng, transpose, elements):
     same(found)
 
 
-def test_a_product_inside_a_model(rng):
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_a_product_inside_a_model(policy, rng):
     """`fit` through blocks: the loss falls, and both storages take the same path."""
     x = rng.normal(size=(64, 40)).astype(np.float32)
     y = x @ rng.normal(size=(40, 3)).astype(np.float32)
@@ -180,8 +222,9 @@ def test_a_product_inside_a_model(rng):
         for name in storage.names():
             kernel = keras.initializers.GlorotUniform(seed=1)
             layer = SparseDense(
-                3, 0.5, kernel_initializer=kernel, storage=name, name="dense"
-            )
+                3, 0.5, kernel_initializer=kernel, storage=name, name="dense",
+                dtype=policy,
+            )  # fmt: skip
             model = keras.Sequential([layer])
             model.compile(keras.optimizers.Adam(0.05), "mse")
             dynamic = DynamicSparseTraining(0.3, 4)

@@ -9,6 +9,7 @@ import scipy.sparse
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation.ranking import tie_order
 from dsl_tf.export.artefacts import FORMATS, export_model
 from dsl_tf.export.codings import encode
@@ -19,6 +20,7 @@ class TinyBackbone(tf.Module):
     """The part of a Backbone that an export uses, over given tables."""
 
     dot_product = False
+    user_blocks, item_blocks = Backbone.user_blocks, Backbone.item_blocks
 
     def __init__(self, users: np.ndarray, items: np.ndarray):
         super().__init__()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dsl_tf.backbones import vectors
+from dsl_tf.backbones import base
 from dsl_tf.evaluation.ranking import tie_order
 from dsl_tf.export.frozen import freeze
 
@@ -35,7 +35,7 @@ def test_tables_are_read_some_rows_at_a_time(dot_product, monkeypatch, weights):
         return read(items)
 
     monkeypatch.setattr(dot_product.backbone, "item_vectors", item_vectors)
-    monkeypatch.setattr(vectors, "WEIGHTS_AT_ONCE", weights)
+    monkeypatch.setattr(base, "WEIGHTS_AT_ONCE", weights)
     blocks = freeze(dot_product.backbone, dot_product.split)
     assert max(asked) == weights // 64
     assert (blocks.items != whole.items).nnz == 0
