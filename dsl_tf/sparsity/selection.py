@@ -8,8 +8,9 @@ import numpy as np
 #: Scores read at a time.
 BLOCK = 1 << 20
 
-#: About so many scores, evenly spread, tell where to look for a threshold.
-_SAMPLE = 1 << 19
+#: The sample that tells where to look for a threshold: runs of scores, evenly
+#: spread. They are many, as parts of a vector may differ: users come before items.
+_RUNS, _RUN = 512, 1 << 10
 
 #: How far from the guess it is looked for first, in standard deviations.
 _MARGIN = 6.0
@@ -123,11 +124,11 @@ def _threshold(
 
 def _sample(scores: Scores, among: np.ndarray | None) -> np.ndarray:
     """Some of the scores, sorted, without NaN."""
-    stride = max(1, scores.length // _SAMPLE) | 1
-    drawn = []
-    for start, stop in _blocks(scores.length):
-        block = scores.read(start, stop)[::stride]
-        drawn.append(block if among is None else block[among[start:stop:stride]])
+    step, drawn = max(_RUN, scores.length // _RUNS), []
+    for start in range(0, scores.length, step):
+        stop = min(start + _RUN, scores.length)
+        run = scores.read(start, stop)
+        drawn.append(run if among is None else run[among[start:stop]])
     sample = np.concatenate(drawn)
     return np.sort(sample[~np.isnan(sample)])
 

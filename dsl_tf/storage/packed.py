@@ -116,8 +116,7 @@ class PackedWeight(SparseWeight):
 
     def adopt(self, exchange: Exchange, slots: Sequence[Slot]) -> None:
         grown = self._move_mask(exchange)
-        for slot in [Slot(self._values, 0.0), *slots]:
-            self._move(slot, exchange.pruned, grown)
+        self._move([Slot(self._values, 0.0), *slots], exchange.pruned, grown)
 
     def _rows(self, rows: tf.Tensor) -> tf.Tensor:
         begin, end = tf.gather(self._offsets, rows), tf.gather(self._offsets, rows + 1)
@@ -162,29 +161,36 @@ class PackedWeight(SparseWeight):
         self._offsets.assign(offsets)
         return np.concatenate(places) if places else np.zeros(0, np.int64)
 
-    def _move(self, slot: Slot, pruned: np.ndarray, grown: np.ndarray) -> None:
+    def _move(
+        self, slots: Sequence[Slot], pruned: np.ndarray, grown: np.ndarray
+    ) -> None:
         """Close the gaps of the pruned and open gaps for the grown, in place.
 
         A chunk is written when all that it overwrites has been read, so that
         memory is a chunk and what has moved so far, not a second variable.
         """
-        variable, initial = slot
-        chunk_of = self.reader(variable)
-        waiting = np.empty(0, variable.dtype.as_numpy_dtype)
+        readers = [self.reader(slot.variable) for slot in slots]
+        waiting = [np.empty(0, slot.variable.dtype.as_numpy_dtype) for slot in slots]
         read = 0
         for start in range(0, self.nnz, _CHUNK):
             stop = min(start + _CHUNK, self.nnz)
-            moved = np.full(stop - start, initial, waiting.dtype)
-            stays = np.ones(stop - start, bool)
-            stays[_within(grown, start, stop)] = False
-            wanted = int(np.count_nonzero(stays))
-            while read < stop or len(waiting) < wanted:
-                chunk = chunk_of(read, min(read + _CHUNK, self.nnz))
-                leave = _within(pruned, read, read + len(chunk))
-                waiting = np.concatenate([waiting, np.delete(chunk, leave)])
-                read += len(chunk)
-            moved[stays], waiting = waiting[:wanted], waiting[wanted:]
-            _write(variable, start, moved)
+            is_new = np.zeros(stop - start, bool)
+            is_new[_within(grown, start, stop)] = True
+            stays = np.flatnonzero(~is_new)
+            while read < stop or len(waiting[0]) < len(stays):
+                end = min(read + _CHUNK, self.nnz)
+                left = np.ones(end - read, bool)
+                left[_within(pruned, read, end)] = False
+                left = np.flatnonzero(left)
+                for i, reader in enumerate(readers):
+                    kept = reader(read, end)[left]
+                    waiting[i] = np.concatenate([waiting[i], kept])
+                read = end
+            for i, (variable, initial) in enumerate(slots):
+                moved = np.full(stop - start, initial, waiting[i].dtype)
+                moved[stays] = waiting[i][: len(stays)]
+                waiting[i] = waiting[i][len(stays) :]
+                _write(variable, start, moved)
 
 
 @tf.custom_gradient
