@@ -217,3 +217,20 @@ def test_ncf_files_by_their_own_protocol(tmp_path, data_root):
     assert 0.4 < metrics["test"]["hit@10"] < 0.7
     assert 0.4 < metrics["valid"]["hit@10"] < 0.8
     assert pathlib.Path(folder / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_neumf_on_movielens_measures_the_same_in_both_storages(data_root, tmp_path):
+    settings = {**SETTINGS, "train.epochs": 1, "train.batch_size": 4096}
+    found = []
+    for storage in ("packed", "masked"):
+        keys = {**settings, "storage": storage, "data.root": data_root}
+        folder = tmp_path / storage
+        arguments = [f"--config.{key}={value}" for key, value in keys.items()]
+        config = "--config=configs/neumf.py:ml-1m"
+        assert main.main(["main", config, f"--output_dir={folder}", *arguments]) == 0
+        found.append(
+            [(folder / name).read_bytes() for name in ("metrics.json", "per_user.npz")]
+        )
+    assert found[0] == found[1]
