@@ -66,11 +66,24 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 def _bars(axis: Axes, table: pd.DataFrame, number: str, series: str) -> None:
     """Groups of bars, one group for each `where`, on a logarithmic scale."""
     pivot = table.pivot_table(index="where", columns=series, values=number, sort=False)
+    pivot.index = [_short(where) for where in pivot.index]
     pivot.plot.bar(ax=axis, color=COLORS[: pivot.shape[1]], width=0.8, legend=False)
     axis.set_yscale("log")
     axis.set_xlabel("")
     axis.set_ylabel(number)
-    axis.tick_params(axis="x", labelrotation=25)
+    axis.set_xticks(axis.get_xticks(), pivot.index, rotation=30, ha="right")
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=8, fontsize=9)
+
+
+def _short(where: str) -> str:
+    """`1,000,000 x 64, lazy_adam` as `1M, lazy_adam`."""
+    rows, _, rest = where.partition(" x 64")
+    count = int(rows.replace(",", ""))
+    return (f"{count // 10**6}M" if count >= 10**6 else f"{count // 1000}k") + rest
 
 
 def train_step(table: pd.DataFrame) -> Figure:
@@ -78,7 +91,7 @@ def train_step(table: pd.DataFrame) -> Figure:
     figure, axes = _panels(2)
     for axis, number in zip(axes, ("step, ms", "steady, MB"), strict=True):
         _bars(axis, table, number, "thing")
-    axes[0].legend(fontsize=8, title="table, sparsity", ncols=2)
+    _legend(figure, axes[0])
     return figure
 
 
@@ -88,7 +101,7 @@ def exploration(table: pd.DataFrame) -> Figure:
     table = table[table["thing"].isin(["masked", "packed"])]
     for axis, number in zip(axes, ("seconds, s", "memory, MB"), strict=True):
         _bars(axis, table, number, "thing")
-    axes[0].legend(fontsize=8)
+    _legend(figure, axes[0])
     return figure
 
 
