@@ -31,7 +31,7 @@ BASE = size.rss_bytes()
 
 WIDTH, SPARSITY, GROUPS = 64, 0.95, 16
 BATCH, NEGATIVES, STEEPNESS = 8192, 4, 8.0
-SIZES, QUICK_SIZES = ((40_000_000, 1500),), ((400_000, 150),)
+SIZES, QUICK_SIZES = ((40_000_000, 5000),), ((400_000, 150),)
 TEST_BATCHES = 20
 #: One pair in so many is kept for the test.
 TEST_SHARE = 10
