@@ -20,7 +20,7 @@ import tf_keras as keras
 from benchmarks import Row, fresh, main
 from benchmarks.evaluation import synthetic_split
 from benchmarks.train_step import Seconds
-from dsl_tf.configs import neumf
+from dsl_tf import config_files
 from dsl_tf.data import pipelines
 from dsl_tf.methods import base, dense, dsl
 
@@ -43,7 +43,7 @@ def cell(
     """Measure one setting in this process."""
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(0)
-    config = neumf.get_config("ml-1m")
+    config = config_files.load(config_files.find("neumf.py"), "ml-1m")
     config.optimizer.name = optimizer
     config.storage, config.sparsity.target = storage, sparsity
     split = synthetic_split(USERS, ITEMS, PER_USER)

@@ -1,16 +1,21 @@
 """Exact selection by score: a threshold is found, nothing is sorted."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 #: Scores read at a time.
 BLOCK = 1 << 20
 
 #: The sample that tells where to look for a threshold: runs of scores, evenly
 #: spread. They are many, as parts of a vector may differ: users come before items.
-_RUNS, _RUN = 512, 1 << 10
+_RUNS, _RUN = 128, 1 << 12
 
 #: How far from the guess it is looked for first, in standard deviations.
 _MARGIN = 6.0
@@ -60,7 +65,10 @@ def lowest(scores: Scores, count: int, among: np.ndarray | None = None) -> np.nd
         return chosen if among is None or not count else among.copy()
     threshold, ties = _threshold(scores, count, available, among)
     chosen = np.empty(scores.length, bool)
-    for start, stop in _blocks(scores.length):
+
+
+    def mark(start: int, stop: int) -> np.ndarray:
+        """Mark those below the threshold; which are equal to it, as bits."""
         block, part = scores.read(start, stop), chosen[start:stop]
         if np.isnan(threshold):
             tied = np.isnan(block)
@@ -71,8 +79,14 @@ def lowest(scores: Scores, count: int, among: np.ndarray | None = None) -> np.nd
         if among is not None:
             tied &= among[start:stop]
             part &= among[start:stop]
-        places = np.flatnonzero(tied)[:ties]
-        part[places] = True
+        return np.packbits(tied)
+
+    blocks = list(_blocks(scores.length))
+    for (start, stop), bits in zip(blocks, _each(mark, blocks), strict=True):
+        if not ties:
+            break
+        places = np.flatnonzero(np.unpackbits(bits, count=stop - start))[:ties]
+        chosen[start:stop][places] = True
         ties -= len(places)
     return chosen
 
@@ -97,16 +111,20 @@ def _threshold(
     sample, margin = _sample(scores, among), _MARGIN
     while True:
         low, high = _bracket(sample, count / available, margin)
-        below = at_low = at_high = 0
-        between = []
-        for start, stop in _blocks(scores.length):
+
+        def divide(
+            start: int, stop: int, low: float = low, high: float = high
+        ) -> tuple[np.ndarray, np.ndarray]:
             block = scores.read(start, stop)
-            block = block if among is None else block[among[start:stop]]
-            below += int(np.count_nonzero(block < low))
-            at_low += int(np.count_nonzero(block == low))
-            at_high += int(np.count_nonzero(block == high)) if high > low else 0
-            between.append(block[(block > low) & (block < high)])
-        inside = np.concatenate(between)
+            if among is not None:  # nothing compares with NaN
+                block = np.where(among[start:stop], block, np.nan)
+            counts = [np.count_nonzero(block < low), np.count_nonzero(block == low)]
+            counts.append(np.count_nonzero(block == high) if high > low else 0)
+            return np.array(counts), block[(block > low) & (block < high)]
+
+        divided = _each(divide, list(_blocks(scores.length)))
+        below, at_low, at_high = (int(n) for n in sum(counts for counts, _ in divided))
+        inside = np.concatenate([between for _, between in divided])
         rank = count - below
         if 0 < rank <= at_low:
             return low, rank
@@ -141,6 +159,14 @@ def _bracket(sample: np.ndarray, share: float, margin: float) -> tuple[float, fl
         float(sample[low]) if 0 <= low < len(sample) else -np.inf,
         float(sample[high]) if high < len(sample) else np.inf,
     )
+
+
+def _each(
+    work: Callable[[int, int], T], blocks: Sequence[tuple[int, int]]
+) -> list[T]:
+    """Work on all blocks, some at a time: NumPy lets threads run side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda block: work(*block), blocks))
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:

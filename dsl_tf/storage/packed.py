@@ -6,7 +6,9 @@ position (and as much in each of the optimiser's slots), a bit a position and
 make no tensor of the shape [rows, width]; only `read` does.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -91,11 +93,12 @@ class PackedWeight(SparseWeight):
         return begin
 
     def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:
+        places = self._offsets.dtype  # narrow where it can be: it takes half the time
+
         def read(start: int, stop: int) -> np.ndarray:
             # A gather, since a slice would copy the whole variable first.
-            part: np.ndarray = tf.gather(
-                variable, tf.range(start, stop, dtype=tf.int64)
-            ).numpy()
+            wanted = tf.range(start, stop, dtype=places)
+            part: np.ndarray = tf.gather(variable, wanted).numpy()
             return part
 
         return read
@@ -164,33 +167,36 @@ class PackedWeight(SparseWeight):
     def _move(
         self, slots: Sequence[Slot], pruned: np.ndarray, grown: np.ndarray
     ) -> None:
-        """Close the gaps of the pruned and open gaps for the grown, in place.
+        """Close the gaps of the pruned and open gaps for the grown, in place."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            moved = [pool.submit(self._move_one, s, pruned, grown) for s in slots]
+            for each in moved:
+                each.result()
 
-        A chunk is written when all that it overwrites has been read, so that
-        memory is a chunk and what has moved so far, not a second variable.
+    def _move_one(self, slot: Slot, pruned: np.ndarray, grown: np.ndarray) -> None:
+        """A chunk is written when all that it overwrites has been read.
+
+        So memory is a chunk and what has moved so far, not a second variable.
         """
-        readers = [self.reader(slot.variable) for slot in slots]
-        waiting = [np.empty(0, slot.variable.dtype.as_numpy_dtype) for slot in slots]
+        variable, initial = slot
+        reader = self.reader(variable)
+        waiting = np.empty(0, variable.dtype.as_numpy_dtype)
         read = 0
         for start in range(0, self.nnz, _CHUNK):
             stop = min(start + _CHUNK, self.nnz)
             is_new = np.zeros(stop - start, bool)
             is_new[_within(grown, start, stop)] = True
             stays = np.flatnonzero(~is_new)
-            while read < stop or len(waiting[0]) < len(stays):
+            while read < stop or len(waiting) < len(stays):
                 end = min(read + _CHUNK, self.nnz)
                 left = np.ones(end - read, bool)
                 left[_within(pruned, read, end)] = False
-                left = np.flatnonzero(left)
-                for i, reader in enumerate(readers):
-                    kept = reader(read, end)[left]
-                    waiting[i] = np.concatenate([waiting[i], kept])
+                waiting = np.concatenate([waiting, reader(read, end)[left]])
                 read = end
-            for i, (variable, initial) in enumerate(slots):
-                moved = np.full(stop - start, initial, waiting[i].dtype)
-                moved[stays] = waiting[i][: len(stays)]
-                waiting[i] = waiting[i][len(stays) :]
-                _write(variable, start, moved)
+            moved = np.full(stop - start, initial, waiting.dtype)
+            moved[stays] = waiting[: len(stays)]
+            waiting = waiting[len(stays) :]
+            _write(variable, start, moved)
 
 
 @tf.custom_gradient
