@@ -47,10 +47,14 @@ def markdown(table: pd.DataFrame) -> str:
         cells = [row["where"], row["thing"]]
         for number in numbers:
             ratio = row.get(f"{number} ratio")
-            value = "" if pd.isna(row[number]) else f"{row[number]:.3g}"
+            value = "" if pd.isna(row[number]) else _digits(row[number])
             cells.append(value if pd.isna(ratio) else f"{value} ({ratio:.2g}x)")
         lines.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
