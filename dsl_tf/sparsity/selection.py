@@ -66,7 +66,6 @@ def lowest(scores: Scores, count: int, among: np.ndarray | None = None) -> np.nd
     threshold, ties = _threshold(scores, count, available, among)
     chosen = np.empty(scores.length, bool)
 
-
     def mark(start: int, stop: int) -> np.ndarray:
         """Mark those below the threshold; which are equal to it, as bits."""
         block, part = scores.read(start, stop), chosen[start:stop]
@@ -161,9 +160,7 @@ def _bracket(sample: np.ndarray, share: float, margin: float) -> tuple[float, fl
     )
 
 
-def _each(
-    work: Callable[[int, int], T], blocks: Sequence[tuple[int, int]]
-) -> list[T]:
+def _each(work: Callable[[int, int], T], blocks: Sequence[tuple[int, int]]) -> list[T]:
     """Work on all blocks, some at a time: NumPy lets threads run side by side."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda block: work(*block), blocks))
