@@ -21,7 +21,6 @@ from benchmarks import Row, fresh, main
 from benchmarks.evaluation import synthetic_split
 from benchmarks.train_step import Seconds
 from dsl_tf import config_files
-from dsl_tf.data import pipelines
 from dsl_tf.methods import base, dense, dsl
 
 USERS, ITEMS, PER_USER = 6040, 3706, 150
@@ -48,16 +47,15 @@ def cell(
     config.storage, config.sparsity.target = storage, sparsity
     split = synthetic_split(USERS, ITEMS, PER_USER)
     tables = {"dense": dense, "dsl": dsl}[method].make_tables(config, split, 0)
-    model = base.make_model(split, config, tables, 0)
+    model, batches = base.make_model(split, config, tables, 0)
     seconds = Seconds()
     callbacks: list[keras.callbacks.Callback] = [seconds]
     if method == "dsl":
         callbacks.append(dsl.make_dynamic(config, 100 * steps, 0))
     begun = tf.Variable(0, dtype=tf.int64, trainable=False)
-    batches = pipelines.pairwise(
-        split, config.train.batch_size, config.train.negatives, 0, begun
+    model.fit(
+        batches.dataset(begun), steps_per_epoch=steps, verbose=0, callbacks=callbacks
     )
-    model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
     return {"step": statistics.median(seconds.between()[WARM:])}
 
 

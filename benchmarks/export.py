@@ -108,7 +108,7 @@ def frozen(num_items: int, sparsity: float) -> FrozenModel:
         history_offsets=nobody,
         history=nobody,
         interaction=inner_product,
-        dot_product=True,
+        queries=tf.identity,
         network=(),
     )
 

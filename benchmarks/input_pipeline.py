@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from benchmarks import Row, main
 from dsl_tf.data import pipelines
+from dsl_tf.data.negatives import UniformNegatives
 from dsl_tf.types import Interactions, Split, empty_interactions
 
 #: users, items, interactions.
@@ -81,16 +82,18 @@ def measure(quick: bool) -> Iterator[Row]:
     tf.config.experimental.enable_op_determinism()
     tf.random.set_seed(0)
     split = synthetic_split(*(QUICK if quick else SIZE))
-    steps = pipelines.steps_per_epoch(split, BATCH)
+    steps = len(split.train) // BATCH
     setting = f"{len(split.train):,} interactions, batch {BATCH}"
     usual_rate, usual_cpu = timed(usual(split), steps, 1)
     yield Row("usual recipe", setting, usual_rate, "positives/s")
     yield Row("usual recipe, CPU", setting, usual_cpu, "s/M")
     for negatives in (NEGATIVES, 1):
         step = tf.Variable(0, dtype=tf.int64)
-        data = pipelines.pairwise(split, BATCH, negatives, seed=0, step=step)
+        sampler = UniformNegatives(split.train, split.num_users, split.num_items)
+        pairs = pipelines.Pairs(split, BATCH, sampler, negatives, seed=0)
+        data = pairs.dataset(step)
         rate, cpu = timed(data, steps, EPOCHS)
-        name = f"pairwise, {negatives} negative{'s' * (negatives > 1)}"
+        name = f"pairs, {negatives} negative{'s' * (negatives > 1)}"
         yield Row(name, setting, rate, "positives/s", rate / usual_rate)
         yield Row(f"{name}, CPU", setting, cpu, "s/M", usual_cpu / cpu)
 

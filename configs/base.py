@@ -66,14 +66,21 @@ def get_config() -> config_dict.ConfigDict:
     config.train.epochs = 50  # Passes over the training interactions, at most.
     config.train.batch_size = 2048  # Positives a step.
     config.train.negatives = 4  # Negatives a positive.
+    # per_pair: drawn for each positive, from what its user has not seen; shared:
+    # drawn once for a batch, from all items.
+    config.train.sampling = "per_pair"
     config.train.learning_rate = 1e-3
+    # constant; or cosine: falls to 0 over the planned steps.
+    config.train.learning_rate_schedule = "constant"
     config.train.patience = 5  # Epochs without a better validation; 0: never.
+    config.train.validate_every = 1  # Epochs between validations.
     config.train.checkpoint_minutes = 10.0  # And at every epoch's end.
     config.train.refit = False  # Train anew on train + validation at the end.
 
     config.evaluation = config_dict.ConfigDict()
     # full_ranking, full_ranking(users=n) or leave_one_out_sampled.
     config.evaluation.protocol = "full_ranking"
+    config.evaluation.validation_protocol = ""  # '': the same.
     config.evaluation.cutoffs = (20,)  # K of recall@K; selection on the first.
 
     config.export = config_dict.ConfigDict()

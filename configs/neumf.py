@@ -49,7 +49,7 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     config.model.mlp_dim = 32  # Width of the MLP tables.
     config.model.mlp_layers = (32, 16, 8)  # Units after the concatenation.
     config.model.dropout = 0.0  # Share of MLP units dropped, in [0, 1).
-    config.model.loss = "softmax"  # bce (the paper's), bpr or softmax.
+    config.model.loss = "sampled_softmax"  # Or bce (the paper's), bpr.
     config.model.regularization = 1e-3  # Weight of the L2 norm of a batch's rows.
 
     config.train.epochs = 14

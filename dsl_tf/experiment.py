@@ -84,7 +84,7 @@ def _run(
         with console.status("Evaluating on the test set …"):
             _evaluate(config, split, trained, folder)
     with console.status("Exporting …"):
-        cost = results.costs(config, trained, BASE_RSS_BYTES)
+        cost = results.costs(trained, BASE_RSS_BYTES)
         _export(config, trained, folder, cost)
     html.write_report(folder)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
 
 #: A gradient as Keras hands it to an optimiser.
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices | None
@@ -130,25 +131,38 @@ def _is_rotated_ascending(indices: tf.Tensor) -> tf.Tensor:
     return tf.logical_or(breaks == 0, one_break)
 
 
-def make(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
+#: Names of schedules, to how the rate falls from its first value over the steps.
+_RATES: dict[str, Callable[[float, int], Any]] = {
+    "constant": lambda rate, _: rate,
+    "cosine": lambda rate, steps: keras.optimizers.schedules.CosineDecay(rate, steps),
+}
+
+
+def make(
+    name: str, learning_rate: float, schedule: str = "constant", steps: int = 1
+) -> keras.optimizers.Optimizer:
     """An optimiser by name.
 
     Args:
       name: `"lazy_adam"`, or a Keras optimiser, such as `"adam"`, `"adagrad"`
         or `"sgd"`.
-      learning_rate: above 0.
+      learning_rate: above 0; the first one, with a schedule.
+      schedule: `"constant"`, or `"cosine"`: falls to 0 over the steps.
+      steps: optimiser steps planned.
 
     Raises:
-      UserError: there is no such optimiser, or the rate is not above 0.
+      UserError: there is no such optimiser or schedule, or the rate is not above 0.
     """
     if not learning_rate > 0:
         raise UserError(
             f"`train.learning_rate` must be above 0. Received: {learning_rate}."
         )
+    rate = choose(_RATES, schedule, "train.learning_rate_schedule")
+    rate = rate(learning_rate, steps)
     if name == "lazy_adam":
-        return LazyAdam(learning_rate)
+        return LazyAdam(rate)
     # Without the second key Keras reads the settings as those of TF 2.10.
-    settings = {"learning_rate": learning_rate, "is_legacy_optimizer": False}
+    settings = {"learning_rate": rate, "is_legacy_optimizer": False}
     try:
         optimizer = keras.optimizers.get({"class_name": name, "config": settings})
     except ValueError as error:

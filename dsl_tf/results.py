@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dsl_tf.accounting import cost
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.files import replacing, write_json
+from dsl_tf.layers.tables import LookUp
 from dsl_tf.methods.base import REFIT, Trained, selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult, Split
@@ -34,6 +35,8 @@ _PACKAGES = (
 )
 #: Rows and columns of the heat map of weights.
 _HEAT_MAP = (200, 128)
+#: Rows in memory in their dense form.
+_ROWS_AT_ONCE = 1 << 14
 
 
 def settings(
@@ -109,9 +112,7 @@ def metrics(
     }
 
 
-def costs(
-    config: config_dict.ConfigDict, trained: Trained, base_rss_bytes: int
-) -> dict[str, Any]:
+def costs(trained: Trained, base_rss_bytes: int) -> dict[str, Any]:
     """The content of `cost.json`, but for the exported files."""
     passes = [
         cost.PassCost(
@@ -120,8 +121,7 @@ def costs(
             epochs=each.state.epochs,
             seconds=round(each.state.seconds, 3),
             peak_rss_bytes=each.state.peak_rss_bytes,
-            positives=each.positives_per_step,
-            negatives=config.train.negatives,
+            size=each.size,
         )
         for each in trained.passes
     ]
@@ -145,21 +145,26 @@ def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
     shown = order[
         np.linspace(0, len(order) - 1, min(_HEAT_MAP[0], len(order)), dtype=int)
     ]
-    _write_arrays(
-        folder / SPARSITY,
-        {
-            "users": _pruned(model.user_blocks()),
-            "items": _pruned(model.item_blocks(np.arange(split.num_items))),
-            "user_activity": split.activity(),
-            "item_popularity": split.popularity(),
-            "heat_map": np.abs(model.item_vectors(shown).numpy()[:, : _HEAT_MAP[1]]),
-        },
-    )
+    heat_map = [look_up(shown).numpy() for look_up in model.look_ups("items")]
+    arrays = {
+        "user_activity": split.activity(),
+        "item_popularity": split.popularity(),
+        "heat_map": np.abs(np.concatenate(heat_map, axis=1)[:, : _HEAT_MAP[1]]),
+    }
+    for kind, rows in (("users", split.num_users), ("items", split.num_items)):
+        look_ups = model.look_ups(kind)
+        if look_ups:
+            arrays[kind] = _pruned(look_ups, rows)
+    _write_arrays(folder / SPARSITY, arrays)
 
 
-def _pruned(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The share of zeros in each row, float32 [rows]."""
-    shares = [(block == 0).mean(axis=1, dtype=np.float32) for block in blocks]
+def _pruned(look_ups: Sequence[LookUp], rows: int) -> np.ndarray:
+    """The share of zeros in each row of tables side by side, float32 [rows]."""
+    shares = []
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        here = np.arange(start, min(start + _ROWS_AT_ONCE, rows))
+        block = np.concatenate([look_up(here).numpy() for look_up in look_ups], axis=1)
+        shares.append((block == 0).mean(axis=1, dtype=np.float32))
     return np.concatenate(shares)
 
 

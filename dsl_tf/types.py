@@ -183,12 +183,30 @@ class InteractionMacs(NamedTuple):
     """Multiply-accumulates of scoring, on average over users and items.
 
     Scoring one user with n items takes `per_user + n * (per_item + per_pair)`;
-    what depends on the item alone can be kept between users.
+    what depends on the item alone can be kept between users. `once` comes before
+    any score by new weights: the propagation of a graph model.
     """
 
     per_user: float
     per_item: float
     per_pair: float
+    once: float = 0.0
+
+
+class StepSize(NamedTuple):
+    """What a training step takes in, repetitions counted.
+
+    Attributes:
+      users: users.
+      items: items whose vectors it needs.
+      pairs: of a user and an item, scored.
+      positives: training interactions, on average.
+    """
+
+    users: int
+    items: int
+    pairs: int
+    positives: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from dsl_tf.accounting import macs, size
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.layers.tables import UserItemTables
+from dsl_tf.layers.tables import Tables
+from dsl_tf.types import StepSize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,7 @@ class PassCost:
       seconds: wall time, validation included, over every resume.
       peak_rss_bytes: the most memory of the process in the pass; where the
         system cannot tell (not Linux), since its start.
-      positives: positives a step.
-      negatives: negatives a positive.
+      size: of a step.
     """
 
     name: str
@@ -32,8 +32,7 @@ class PassCost:
     epochs: int
     seconds: float
     peak_rss_bytes: int
-    positives: int
-    negatives: int
+    size: StepSize
 
 
 def report(
@@ -70,13 +69,7 @@ def report(
     active_positions = sum(weight.nnz for weight in sparse.values())
     interaction = macs.interaction(model)
     each = [
-        macs.training(
-            interaction,
-            macs.updated(model, p.positives, p.negatives),
-            p.steps,
-            p.positives,
-            p.negatives,
-        )
+        macs.training(interaction, macs.updated(model, p.size), p.steps, p.size)
         for p in passes
     ]
     return {
@@ -101,7 +94,7 @@ def report(
             "peak_rss_bytes": max(p.peak_rss_bytes for p in passes),
             "base_rss_bytes": base_rss_bytes,
             "passes": [
-                {**dataclasses.asdict(p), "macs": m.total}
+                {**dataclasses.asdict(p), "size": p.size._asdict(), "macs": m.total}
                 for p, m in zip(passes, each, strict=True)
             ],
         },
@@ -110,7 +103,7 @@ def report(
             "table_bytes": size.variable_bytes(
                 variable
                 for layer in model._flatten_layers()
-                if isinstance(layer, UserItemTables)
+                if isinstance(layer, Tables)
                 for variable in layer.variables
             ),
         },

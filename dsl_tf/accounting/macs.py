@@ -1,8 +1,8 @@
 """Multiply-accumulates, by formula, from the non-zeros that there are.
 
-Forward, of one positive with n negatives:
-    per_user + (1 + n) · (per_item + per_pair)
-with the backbone's own `macs` for the three, zeros of the tables not counted.
+Forward, of a step with so many users, items and pairs (`StepSize`):
+    once + users · per_user + items · per_item + pairs · per_pair
+with the backbone's own `macs` for the four, zeros of the tables not counted.
 Backward: twice the forward pass (the gradient of the inputs and that of the
 weights). Optimiser: `OPTIMIZER_MACS`, those of Adam, for each weight updated in a
 step: all non-zeros, touched or not, as Keras does it; with `LazyAdam`, of the tables
@@ -16,9 +16,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.layers.tables import UserItemTables
+from dsl_tf.layers.tables import Tables
 from dsl_tf.optimizers import LazyAdam
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import InteractionMacs, StepSize
 
 #: Adam: 1 for the first moment, 2 for the second, 2 for the weight.
 OPTIMIZER_MACS = 5
@@ -51,12 +51,12 @@ def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
     return np.sum(nonzeros, axis=0) / sum(rows)
 
 
-def updated(model: Backbone, positives: int, negatives: int) -> float:
-    """Weights that the optimiser updates in a step of so many examples, at most."""
+def updated(model: Backbone, size: StepSize) -> float:
+    """Weights that the optimiser updates in a step of this size, at most."""
     tables = {
         id(variable)
         for layer in model._flatten_layers()
-        if isinstance(layer, UserItemTables)
+        if isinstance(layer, Tables)
         for variable in layer.trainable_variables
     }
     active = {id(weight.values): weight.nnz for weight in model.sparse_weights()}
@@ -69,11 +69,11 @@ def updated(model: Backbone, positives: int, negatives: int) -> float:
     if not isinstance(model.optimizer, LazyAdam):
         return others + in_tables
     rows = model.num_users + model.num_items
-    return others + in_tables * min(1.0, positives * (2 + negatives) / rows)
+    return others + in_tables * min(1.0, (size.users + size.items) / rows)
 
 
 def training(
-    macs: InteractionMacs, weights: float, steps: int, positives: int, negatives: int
+    macs: InteractionMacs, weights: float, steps: int, size: StepSize
 ) -> TrainingMacs:
     """MACs of a training pass.
 
@@ -81,11 +81,10 @@ def training(
       macs: of the interaction.
       weights: updated in each step.
       steps: optimiser steps.
-      positives: positives a step.
-      negatives: negatives a positive.
+      size: of a step.
     """
-    example = macs.per_user + (1 + negatives) * (macs.per_item + macs.per_pair)
-    forward = round(steps * positives * example)
+    each = macs.once + size.users * macs.per_user + size.items * macs.per_item
+    forward = round(steps * (each + size.pairs * macs.per_pair))
     optimizer = round(OPTIMIZER_MACS * weights * steps)
     return TrainingMacs(forward, 2 * forward, optimizer)
 

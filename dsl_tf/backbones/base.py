@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.types import InteractionMacs
 
@@ -18,6 +19,9 @@ PAIRS_AT_ONCE = 1 << 15
 
 #: Weights in a block of vectors: 16 MiB as float32.
 WEIGHTS_AT_ONCE = 1 << 22
+
+#: Tensors that serve all vectors by the weights of one moment, by name.
+Prepared = Mapping[str, tf.Tensor]
 
 
 class Backbone(tfrs.Model, abc.ABC):
@@ -47,31 +51,46 @@ class Backbone(tfrs.Model, abc.ABC):
         """The loss of a batch.
 
         Args:
-          inputs: `user` int32 [B], `item` int32 [B], `negatives` int32 [B, n].
+          inputs: a batch of `batches`: `user` int32 [B], `item` int32 [B],
+            `negatives` int32 [B, n], or [n] where a batch shares them.
           training: whether dropout and the like are on.
 
         Returns:
           A float32 scalar, the mean over the batch.
         """
 
+    def prepared(self) -> Prepared:
+        """What all vectors need and is made once for many of them.
+
+        Nothing where a vector is read from a table; the propagated table of a
+        graph model.
+        """
+        return {}
+
     @abc.abstractmethod
-    def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def user_vectors(
+        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
+    ) -> tf.Tensor:
         """Vectors of a query.
 
         Args:
           query: `user_id` int32 or int64 [B]; autoencoders also take `history`,
             ragged item row numbers.
+          prepared: what `prepared()` returned, for callers with many queries.
 
         Returns:
           float32 [B, du].
         """
 
     @abc.abstractmethod
-    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+    def item_vectors(
+        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
+    ) -> tf.Tensor:
         """Vectors of items.
 
         Args:
           items: int32 or int64 [n] row numbers; None for all items in order.
+          prepared: as in `user_vectors`.
 
         Returns:
           float32 [n, di].
@@ -92,7 +111,10 @@ class Backbone(tfrs.Model, abc.ABC):
         """
 
     def score(
-        self, query: Mapping[str, tf.Tensor], items: tf.Tensor | None = None
+        self,
+        query: Mapping[str, tf.Tensor],
+        items: tf.Tensor | None = None,
+        prepared: Prepared | None = None,
     ) -> tf.Tensor:
         """Scores of all items, float32 [B, num_items].
 
@@ -103,9 +125,10 @@ class Backbone(tfrs.Model, abc.ABC):
           query: as in `user_vectors`.
           items: what `item_vectors()` returned, for callers with many queries,
             or None. To read a sparse table costs more than a batch's scores.
+          prepared: as in `user_vectors`.
         """
-        users = self.user_vectors(query)
-        items = self.item_vectors() if items is None else items
+        users = self.user_vectors(query, prepared)
+        items = self.item_vectors(None, prepared) if items is None else items
         count = tf.shape(users)[0]
         at_once = max(1, PAIRS_AT_ONCE // self.num_items)
         blocks = (count + at_once - 1) // at_once
@@ -129,14 +152,16 @@ class Backbone(tfrs.Model, abc.ABC):
 
     def user_blocks(self) -> Iterator[np.ndarray]:
         """The vectors of all users in blocks of rows, float32 [n, du]."""
+        prepared = self.prepared()
         return _blocks(
-            lambda rows: self.user_vectors({"user_id": rows}),
+            lambda rows: self.user_vectors({"user_id": rows}, prepared),
             np.arange(self.num_users, dtype=np.int64),
         )
 
     def item_blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
         """The vectors of items, int64 [m], in blocks of rows, float32 [n, di]."""
-        return _blocks(self.item_vectors, items)
+        prepared = self.prepared()
+        return _blocks(lambda rows: self.item_vectors(rows, prepared), items)
 
     def sparse_weights(self) -> Sequence[SparseWeight]:
         """Every weight that carries a mask, in the order of the layers."""
@@ -145,6 +170,15 @@ class Backbone(tfrs.Model, abc.ABC):
             for layer in self._flatten_layers()
             for weight in getattr(layer, "own_sparse_weights", [])
         ]
+
+    def look_ups(self, kind: str) -> Sequence[LookUp]:
+        """How the rows of each table of `kind`, `"users"` or `"items"`, are read."""
+        found = [
+            layer.look_ups()
+            for layer in self._flatten_layers()
+            if isinstance(layer, Tables)
+        ]
+        return [each[kind] for each in found if kind in each]
 
     @abc.abstractmethod
     def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
@@ -155,6 +189,70 @@ class Backbone(tfrs.Model, abc.ABC):
             vectors; all ones for a dense table.
           items: float [di], the same of the item vectors.
         """
+
+
+class DotProductBackbone(Backbone):
+    """A backbone whose scores are inner products with the item vectors.
+
+    An export may then score the packed non-zeros of an item without building its
+    vector.
+    """
+
+    def query_vectors(self, users: tf.Tensor) -> tf.Tensor:
+        """What item vectors are multiplied with, [B, di] of user vectors [B, du].
+
+        Uses only operations with a TFLite built-in.
+        """
+        return users
+
+    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Inner products, [B, n]."""
+        return tf.matmul(self.query_vectors(users), items, transpose_b=True)
+
+    def score(
+        self,
+        query: Mapping[str, tf.Tensor],
+        items: tf.Tensor | None = None,
+        prepared: Prepared | None = None,
+    ) -> tf.Tensor:
+        """Scores of all items, [B, num_items]: one product."""
+        users = self.user_vectors(query, prepared)
+        items = self.item_vectors(None, prepared) if items is None else items
+        return self.interaction(users, items)
+
+    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+        """A pair takes Σ users · items."""
+        return InteractionMacs(0.0, 0.0, float((users * items).sum()))
+
+
+def batch_items(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Each positive's item and its negatives, int32 [B, 1 + n]."""
+    item, negatives = inputs["item"][:, None], inputs["negatives"]
+    if negatives.shape.rank == 1:
+        shape = tf.stack([tf.size(item), tf.size(negatives)])
+        negatives = tf.broadcast_to(negatives, shape)
+    return tf.concat([item, negatives], axis=1)
+
+
+def dot_logits(
+    users: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor
+) -> tf.Tensor:
+    """Inner products of a batch's users with their positives and negatives.
+
+    Args:
+      users: [B, d].
+      positives: [B, d].
+      negatives: [B, n, d], or [n, d] that serve the whole batch.
+
+    Returns:
+      [B, 1 + n].
+    """
+    positive = tf.reduce_sum(users * positives, axis=1, keepdims=True)
+    if negatives.shape.rank == 2:
+        negative = tf.matmul(users, negatives, transpose_b=True)
+    else:
+        negative = tf.linalg.matvec(negatives, users)
+    return tf.concat([positive, negative], axis=1)
 
 
 def _blocks(

@@ -12,20 +12,16 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import Backbone
-from dsl_tf.errors import UserError
+from dsl_tf.backbones.base import Backbone, Prepared, batch_items
+from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.dropout import dropout
 from dsl_tf.layers.tables import TableFactory
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import InteractionMacs, Split
 
 
 def build(
-    config: config_dict.ConfigDict,
-    num_users: int,
-    num_items: int,
-    tables: TableFactory,
-    seed: int,
+    config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int
 ) -> "NeuMF":
     """NeuMF of the config node `model`.
 
@@ -33,18 +29,18 @@ def build(
       UserError: a key is out of range.
     """
     layers = config.mlp_layers
-    for key, valid, rule in (
-        ("gmf_dim", config.gmf_dim >= 1, "at least 1"),
-        ("mlp_dim", config.mlp_dim >= 1, "at least 1"),
-        ("mlp_layers", layers and min(layers) >= 1, "one or more numbers from 1"),
-        ("dropout", 0 <= config.dropout < 1, "in [0, 1)"),
-        ("regularization", config.regularization >= 0, "at least 0"),
-    ):
-        if not valid:
-            raise UserError(f"`model.{key}` must be {rule}. Received: {config[key]}.")
+    check_keys(
+        "model",
+        config,
+        gmf_dim=(config.gmf_dim >= 1, "at least 1"),
+        mlp_dim=(config.mlp_dim >= 1, "at least 1"),
+        mlp_layers=(layers and min(layers) >= 1, "one or more numbers from 1"),
+        dropout=(0 <= config.dropout < 1, "in [0, 1)"),
+        regularization=(config.regularization >= 0, "at least 0"),
+    )
     return NeuMF(
-        num_users,
-        num_items,
+        split.num_users,
+        split.num_items,
         tables,
         gmf_dim=config.gmf_dim,
         mlp_dim=config.mlp_dim,
@@ -74,7 +70,7 @@ class NeuMF(Backbone):
       mlp_dim: width of the MLP tables.
       mlp_layers: units of the MLP's layers, each with ReLU.
       dropout_rate: dropout on the input of each MLP layer but the first, in [0, 1).
-      loss: `"bce"` (the paper's), `"bpr"` or `"softmax"`.
+      loss: `"bce"` (the paper's), `"bpr"` or `"sampled_softmax"`.
       regularization: weight of the squared norms of a positive's rows, the user's
         and the 1 + n items', summed; the mean over the batch.
       seed: seeds initial weights and dropout.
@@ -149,7 +145,7 @@ class NeuMF(Backbone):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits [B, 1 + n], and the squared norms to regularise, a scalar."""
         users = inputs["user"]
-        items = tf.concat([inputs["item"][:, None], inputs["negatives"]], axis=1)
+        items = batch_items(inputs)
         # Not through the vectors, whose parts would be joined to be taken apart.
         p, q = self.gmf.users(users), self.gmf.items(items)
         mlp_p, mlp_q = self.mlp.users(users), self.mlp.items(items)
@@ -188,13 +184,19 @@ class NeuMF(Backbone):
         share = tf.linalg.matvec(hidden, self.head[self._dims[0] :]) + self.head_bias
         return tf.reshape(share, shape)
 
-    def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def user_vectors(
+        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
+    ) -> tf.Tensor:
         """[p_u ; p'_u], [B, gmf_dim + mlp_dim]."""
+        del prepared
         rows = query["user_id"]
         return tf.concat([self.gmf.users(rows), self.mlp.users(rows)], axis=-1)
 
-    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+    def item_vectors(
+        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
+    ) -> tf.Tensor:
         """[q_i ; q'_i] of items, or of all, [n, gmf_dim + mlp_dim]."""
+        del prepared
         rows = tf.range(self.num_items) if items is None else items
         return tf.concat([self.gmf.items(rows), self.mlp.items(rows)], axis=-1)
 

@@ -1,12 +1,47 @@
-"""Negatives that are never positives: uniform over what a user has not seen."""
+"""Sampled negatives: of each positive, or one draw for a whole batch."""
+
+import abc
 
 import numpy as np
 import tensorflow as tf
 
+from dsl_tf.plugins import choose
 from dsl_tf.types import Interactions
 
 
-class UniformNegatives:
+class Sampler(abc.ABC):
+    """Draws negatives as a pure function of a seed.
+
+    Args:
+      train: training interactions, sorted by user, then item, no duplicates.
+      num_users: rows of the user vocabulary.
+      num_items: rows of the item vocabulary.
+    """
+
+    @abc.abstractmethod
+    def __init__(self, train: Interactions, num_users: int, num_items: int) -> None:
+        """See the class."""
+
+    @abc.abstractmethod
+    def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draw negatives.
+
+        Args:
+          users: int32 [B], of the positives.
+          count: n, negatives of each.
+          seed: int [2], a stateless seed.
+
+        Returns:
+          int32 [B, n], or [n] that serve the whole batch.
+        """
+
+    @staticmethod
+    @abc.abstractmethod
+    def drawn(positives: int, count: int) -> int:
+        """How many items it draws for so many positives."""
+
+
+class UniformNegatives(Sampler):
     """Draws items uniformly from those a user has no training interaction with.
 
     Nothing is drawn and rejected. The r-th item that user u has not seen is
@@ -14,11 +49,6 @@ class UniformNegatives:
     below i_j, so with j = #{j : i_j - j <= r} the answer is r + j. One binary
     search in the training pairs gives j for a whole batch, and there are no
     false negatives, however many items a user has.
-
-    Args:
-      train: training interactions, sorted by user, then item, no duplicates.
-      num_users: rows of the user vocabulary.
-      num_items: rows of the item vocabulary.
     """
 
     def __init__(self, train: Interactions, num_users: int, num_items: int) -> None:
@@ -34,16 +64,7 @@ class UniformNegatives:
         self._last = num_items - 1
 
     def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw negatives.
-
-        Args:
-          users: int32 [B].
-          count: n, negatives for each user.
-          seed: int [2], a stateless seed.
-
-        Returns:
-          int32 [B, n].
-        """
+        """Negatives of each positive, int32 [B, n]."""
         rows = tf.cast(users, tf.int64)
         shape = tf.stack([tf.size(users), count])
         bits = tf.random.stateless_uniform(
@@ -59,3 +80,49 @@ class UniformNegatives:
         seen_below = tf.reshape(below, shape) - tf.gather(self._starts, rows)[:, None]
         item = tf.minimum(rank + seen_below, self._last)
         return tf.ensure_shape(tf.cast(item, tf.int32), [None, count])
+
+    @staticmethod
+    def drawn(positives: int, count: int) -> int:
+        """`count` for each positive."""
+        return positives * count
+
+
+class SharedNegatives(Sampler):
+    """Draws items uniformly, with repetition, once for all positives of a batch.
+
+    Then a batch scores B users with n items in one product, and n can be in the
+    thousands. A negative may be an item that one of the users has: with 1,000 of
+    40,000 items, of a user with 30 items, less than one is expected.
+    """
+
+    def __init__(self, train: Interactions, num_users: int, num_items: int) -> None:
+        del train, num_users
+        self._num_items = num_items
+
+    def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
+        """Negatives of the batch, int32 [n]."""
+        del users
+        return tf.random.stateless_uniform(
+            [count], seed, maxval=self._num_items, dtype=tf.int32
+        )
+
+    @staticmethod
+    def drawn(positives: int, count: int) -> int:
+        """`count`, whatever the positives."""
+        del positives
+        return count
+
+
+_SAMPLERS: dict[str, type[Sampler]] = {
+    "per_pair": UniformNegatives,
+    "shared": SharedNegatives,
+}
+
+
+def find(name: str) -> type[Sampler]:
+    """The sampler of a name.
+
+    Raises:
+      UserError: no such sampler; the message lists those that exist.
+    """
+    return choose(_SAMPLERS, name, "train.sampling")

@@ -1,73 +1,156 @@
 """tf.data pipelines that are pure functions of (seed, step)."""
 
+import abc
+
+import numpy as np
 import tensorflow as tf
 
 from dsl_tf import streams
-from dsl_tf.data.negatives import UniformNegatives
-from dsl_tf.types import Split
+from dsl_tf.data.negatives import Sampler
+from dsl_tf.errors import UserError
+from dsl_tf.types import Split, StepSize
 
 
-def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Batches of one epoch; what is over stays out of this epoch's shuffle."""
-    return max(1, len(split.train) // batch_size)
-
-
-def pairwise(
-    split: Split, batch_size: int, negatives: int, seed: int, step: tf.Variable
-) -> tf.data.Dataset:
-    """Batches of positives from `step` on, epoch after epoch, without end.
-
-    Iterating over the data set reads `step` once, when the first batch is drawn:
-    a resumed run gets the rest of its interrupted epoch, then the next ones.
-    Nothing is drawn from a state, so batch t is the same whether or not the
-    run was interrupted. It never ends because Keras increments `iterations`
-    even in the step that finds no more data.
+class Batches(abc.ABC):
+    """The examples of a training part in shuffled batches, epoch after epoch.
 
     Args:
-      split: its training part is used, sorted by user, then item.
-      batch_size: B, positives in a batch; fewer if there are not so many.
-      negatives: n, fresh negatives for each positive.
+      examples: how many there are, numbered from 0.
+      batch_size: B, examples in a batch; fewer if there are not so many.
       seed: the run's seed.
-      step: int64 variable, batches done. Not `optimizer.iterations`: nothing
-        orders a training step's count and the draw of its batch.
 
-    Returns:
-      A data set of `{"user": int32 [B], "item": int32 [B],
-      "negatives": int32 [B, n]}`.
+    Attributes:
+      size: of a step.
+      steps_per_epoch: batches of an epoch; what is over stays out of its shuffle.
+
+    Raises:
+      UserError: `batch_size` below 1.
     """
-    count = len(split.train)
-    batches = steps_per_epoch(split, batch_size)
-    batch_size = min(batch_size, count)
-    users, items = tf.constant(split.train.users), tf.constant(split.train.items)
-    draw = UniformNegatives(split.train, split.num_users, split.num_items)
-    shuffle, sample = streams.key(seed, "shuffle"), streams.key(seed, "negatives")
 
-    def from_here(_: tf.Tensor) -> tf.data.Dataset:
-        done = tf.cast(step.read_value(), tf.int64)
-        first = done // batches
+    size: StepSize
 
-        def epoch(number: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(count), seed=tf.stack([shuffle, number])
+    def __init__(self, examples: int, batch_size: int, seed: int) -> None:
+        if batch_size < 1:
+            raise UserError(
+                f"`train.batch_size` must be at least 1. Received: {batch_size}."
             )
-            order = tf.reshape(order[: batches * batch_size], [batches, batch_size])
-            begun = tf.where(number == first, done % batches, 0)
-            steps = tf.range(number * batches + begun, (number + 1) * batches)
-            return tf.data.Dataset.from_tensor_slices((steps, order[begun:]))
+        self._examples = examples
+        self.batch_size = min(batch_size, examples)
+        self.steps_per_epoch = max(1, examples // batch_size)
+        self._seed = seed
 
-        return tf.data.Dataset.counter(start=first).flat_map(epoch)
+    @abc.abstractmethod
+    def _batch(self, number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Batch `number` (int64, from 0), of the examples `index` int32 [B]."""
 
-    def batch(number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        user = tf.gather(users, index)
+    def dataset(self, step: tf.Variable) -> tf.data.Dataset:
+        """Batches from `step` on, epoch after epoch, without end.
+
+        Iterating over the data set reads `step` once, when the first batch is
+        drawn: a resumed run gets the rest of its interrupted epoch, then the next
+        ones. Nothing is drawn from a state, so batch t is the same whether or not
+        the run was interrupted. It never ends because Keras increments
+        `iterations` even in the step that finds no more data.
+
+        Args:
+          step: int64 variable, batches done. Not `optimizer.iterations`: nothing
+            orders a training step's count and the draw of its batch.
+        """
+        batches, used = self.steps_per_epoch, self.steps_per_epoch * self.batch_size
+        shuffle = streams.key(self._seed, "shuffle")
+
+        def from_here(_: tf.Tensor) -> tf.data.Dataset:
+            done = tf.cast(step.read_value(), tf.int64)
+            first = done // batches
+
+            def epoch(number: tf.Tensor) -> tf.data.Dataset:
+                order = tf.random.experimental.stateless_shuffle(
+                    tf.range(self._examples), seed=tf.stack([shuffle, number])
+                )
+                order = tf.reshape(order[:used], [batches, self.batch_size])
+                begun = tf.where(number == first, done % batches, 0)
+                steps = tf.range(number * batches + begun, (number + 1) * batches)
+                return tf.data.Dataset.from_tensor_slices((steps, order[begun:]))
+
+            return tf.data.Dataset.counter(start=first).flat_map(epoch)
+
+        return (
+            tf.data.Dataset.range(1)
+            .flat_map(from_here)
+            .map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+
+class Pairs(Batches):
+    """Positives with sampled negatives.
+
+    A batch is `{"user": int32 [B], "item": int32 [B], "negatives": int32}`, the
+    negatives [B, n] or [n] as the sampler draws them.
+
+    Args:
+      split: its training part is used.
+      batch_size: B, positives in a batch.
+      sampler: draws the negatives.
+      negatives: n, how many.
+      seed: the run's seed.
+
+    Raises:
+      UserError: `batch_size` or `negatives` out of range.
+    """
+
+    def __init__(
+        self, split: Split, batch_size: int, sampler: Sampler, negatives: int, seed: int
+    ) -> None:
+        super().__init__(len(split.train), batch_size, seed)
+        if not 1 <= negatives <= split.num_items:
+            raise UserError(
+                "`train.negatives` must be from 1 to the number of items, "
+                f"{split.num_items:,}. Received: {negatives:,}."
+            )
+        self._users = tf.constant(split.train.users)
+        self._items = tf.constant(split.train.items)
+        self._sampler = sampler
+        self._negatives = negatives
+        positives = self.batch_size
+        self.size = StepSize(
+            users=positives,
+            items=positives + sampler.drawn(positives, negatives),
+            pairs=positives * (1 + negatives),
+            positives=positives,
+        )
+
+    def _batch(self, number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        user = tf.gather(self._users, index)
+        sample = streams.key(self._seed, "negatives")
+        seed = tf.stack([sample, number])
         return {
             "user": user,
-            "item": tf.gather(items, index),
-            "negatives": draw(user, negatives, tf.stack([sample, number])),
+            "item": tf.gather(self._items, index),
+            "negatives": self._sampler(user, self._negatives, seed),
         }
 
-    return (
-        tf.data.Dataset.range(1)
-        .flat_map(from_here)
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+
+class Users(Batches):
+    """Users who have training items, `{"user": int32 [B]}`; all items are scored.
+
+    Args:
+      split: its training part is used.
+      batch_size: B, users in a batch.
+      seed: the run's seed.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        self._active = tf.constant(np.flatnonzero(split.activity()), tf.int32)
+        count = self._active.shape[0]
+        super().__init__(count, batch_size, seed)
+        self.size = StepSize(
+            users=self.batch_size,
+            items=split.num_items,
+            pairs=self.batch_size * split.num_items,
+            positives=round(self.batch_size * len(split.train) / count),
+        )
+
+    def _batch(self, number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        del number
+        return {"user": tf.gather(self._active, index)}

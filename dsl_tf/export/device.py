@@ -30,9 +30,9 @@ class DeviceModule(Ranker):
         layout: str = "small",
         with_users: bool = True,
     ) -> None:
-        layout = layout if frozen.dot_product else "small"
+        layout = layout if frozen.queries else "small"
         super().__init__(frozen, store(frozen.items, coding, layout), k)
-        self.dot_product = frozen.dot_product
+        self.queries = frozen.queries
         self.user_width = frozen.users.shape[1]
         self.num_users = frozen.num_users
         self.users = store(frozen.users, coding, "small") if with_users else None
@@ -165,8 +165,8 @@ class DeviceModule(Ranker):
 
     def _scores(self, vector: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
         """A function of a block's first position to its scores [1, block]."""
-        if self.dot_product:
-            return self.items.dot(vector, self.block)
+        if self.queries:
+            return self.items.dot(self.queries(vector), self.block)
         return lambda first: self.interaction(
             vector, self.items.rows(self._here(first))
         )

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from dsl_tf.backbones.base import Backbone
+from dsl_tf.backbones.base import Backbone, DotProductBackbone
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes
 from dsl_tf.types import Interactions, Split
@@ -30,7 +30,8 @@ class FrozenModel:
         `history[history_offsets[u]:history_offsets[u + 1]]`.
       history: int32 [n], positions of training and validation items.
       interaction: `(users [B, du], items [n, di]) -> scores [B, n]`.
-      dot_product: whether `interaction` is the inner product.
+      queries: user vectors [B, du] to what item vectors are multiplied with,
+        [B, di], where `interaction` is that inner product; else None.
       network: the variables that `interaction` reads. They are the backbone's
         own, not copies: export before training goes on.
     """
@@ -42,7 +43,7 @@ class FrozenModel:
     history_offsets: np.ndarray
     history: np.ndarray
     interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    dot_product: bool
+    queries: Callable[[tf.Tensor], tf.Tensor] | None
     network: tuple[tf.Variable, ...]
 
     @property
@@ -95,7 +96,9 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
         history_offsets=seen.indptr,
         history=seen.indices.astype(np.int32),
         interaction=backbone.interaction,
-        dot_product=backbone.dot_product,
+        queries=(
+            backbone.query_vectors if isinstance(backbone, DotProductBackbone) else None
+        ),
         network=_variables_of(backbone.interaction, users.shape[1], items.shape[1]),
     )
 

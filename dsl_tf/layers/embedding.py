@@ -81,6 +81,17 @@ class SparseEmbedding(SparseLayer):
             inputs = tf.cast(inputs, tf.int32)
         return tf.cast(self.embeddings.lookup(inputs), self.compute_dtype)
 
+    def whole(self) -> tf.Tensor:
+        """The table in its dense form, [input_dim, output_dim], differentiable."""
+        return tf.cast(self.embeddings.read(), self.compute_dtype)
+
+    def products(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Inner products with all rows: [B, output_dim] -> [B, input_dim].
+
+        Rows are in memory in their dense form a block at a time.
+        """
+        return self.embeddings.matmul(inputs, transpose=True)
+
     def compute_mask(self, inputs: tf.Tensor, mask: Any = None) -> tf.Tensor | None:
         """The padding mask, where `mask_zero` is set."""
         return tf.not_equal(inputs, 0) if self.mask_zero else None

@@ -22,12 +22,26 @@ def bpr(logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.softplus(logits[:, 1:] - logits[:, :1]))
 
 
-def softmax(logits: tf.Tensor) -> tf.Tensor:
+def sampled_softmax(logits: tf.Tensor) -> tf.Tensor:
     """-log softmax of the positive among its negatives, the mean over positives."""
     return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
 
 
-_LOSSES: dict[str, PairLoss] = {"bce": bce, "bpr": bpr, "softmax": softmax}
+def half_squared_norms(*rows: tf.Tensor) -> tf.Tensor:
+    """½ Σ of the squares of the rows of a batch, over its users.
+
+    Args:
+      *rows: those of the users [B, d] first, then others [..., d].
+    """
+    total = tf.add_n([tf.nn.l2_loss(each) for each in rows])
+    return total / tf.cast(tf.shape(rows[0])[0], total.dtype)
+
+
+_LOSSES: dict[str, PairLoss] = {
+    "bce": bce,
+    "bpr": bpr,
+    "sampled_softmax": sampled_softmax,
+}
 
 
 def find(name: str) -> PairLoss:

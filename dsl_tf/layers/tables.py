@@ -1,11 +1,13 @@
 """User and item tables, dense or sparse: what a method hands to a backbone.
 
 A backbone asks for the tables it needs and never learns whether they are
-sparse, nor how a budget is shared.
+sparse, nor how a budget is shared. All it asks for are `Tables`, so that costs
+and figures find them.
 """
 
 import abc
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,50 @@ import tf_keras as keras
 from dsl_tf import streams
 from dsl_tf.layers.embedding import SparseEmbedding
 
+#: Maps row numbers int [...] to embeddings [..., width].
+LookUp = Callable[[tf.Tensor], tf.Tensor]
 
-class UserItemTables(keras.layers.Layer, abc.ABC):
+
+class Tables(keras.layers.Layer, abc.ABC):
+    """Embeddings of users, of items, or of both."""
+
+    @abc.abstractmethod
+    def look_ups(self) -> Mapping[str, LookUp]:
+        """How rows are read, by whose they are: `"users"`, `"items"` or both."""
+
+
+class OneTable(Tables):
+    """A table of users or of items alone, such as an autoencoder's matrices.
+
+    Args:
+      table: a dense or a sparse embedding.
+      kind: `"users"` or `"items"`.
+    """
+
+    def __init__(self, table: keras.layers.Layer, kind: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.table = table
+        self._kind = kind
+
+    def look_ups(self) -> Mapping[str, LookUp]:
+        """The table itself."""
+        return {self._kind: self.table}
+
+    def call(self, rows: tf.Tensor) -> tf.Tensor:
+        """Embeddings, int [...] -> [..., width]."""
+        return self.table(rows)
+
+    def products(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Inner products with all rows, [B, width] -> [B, rows]."""
+        return self.table.products(inputs)
+
+
+class UserItemTables(Tables):
     """Embeddings of users and of items, of one width."""
+
+    def look_ups(self) -> Mapping[str, LookUp]:
+        """Of users and of items."""
+        return {"users": self.users, "items": self.items}
 
     @abc.abstractmethod
     def users(self, rows: tf.Tensor) -> tf.Tensor:
@@ -26,6 +69,13 @@ class UserItemTables(keras.layers.Layer, abc.ABC):
     @abc.abstractmethod
     def items(self, rows: tf.Tensor) -> tf.Tensor:
         """Embeddings of items, int [...] -> [..., width]."""
+
+    @abc.abstractmethod
+    def whole(self) -> tf.Tensor:
+        """All embeddings in their dense form, users first, [N + M, width].
+
+        The layer must have looked up rows before.
+        """
 
 
 class JointTables(UserItemTables):
@@ -45,6 +95,10 @@ class JointTables(UserItemTables):
     def items(self, rows: tf.Tensor) -> tf.Tensor:
         """Embeddings of items, which follow the users in the table."""
         return self.table(rows + self.num_users)
+
+    def whole(self) -> tf.Tensor:
+        """The table."""
+        return self.table.whole()
 
 
 class SeparateTables(UserItemTables):
@@ -67,6 +121,22 @@ class SeparateTables(UserItemTables):
     def items(self, rows: tf.Tensor) -> tf.Tensor:
         """Embeddings of items."""
         return self.item_table(rows)
+
+    def whole(self) -> tf.Tensor:
+        """Both tables."""
+        return tf.concat([self.user_table.whole(), self.item_table.whole()], axis=0)
+
+
+class DenseEmbedding(keras.layers.Embedding):
+    """Keras's layer, with the other uses that a sparse table has."""
+
+    def whole(self) -> tf.Tensor:
+        """The table, [input_dim, output_dim]."""
+        return tf.convert_to_tensor(self.embeddings)
+
+    def products(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Inner products with all rows: [B, output_dim] -> [B, input_dim]."""
+        return tf.matmul(inputs, self.embeddings, transpose_b=True)
 
 
 def _apart(
@@ -99,10 +169,27 @@ class TableFactory(abc.ABC):
           initializer: Keras initialiser of the weights.
         """
 
+    @abc.abstractmethod
+    def one(
+        self,
+        kind: str,
+        width: int,
+        name: str,
+        initializer: keras.initializers.Initializer,
+    ) -> OneTable:
+        """A table with a budget of its own.
+
+        Args:
+          kind: `"users"` or `"items"`, whose rows they are.
+          width: columns.
+          name: the layer's name; it also seeds the mask.
+          initializer: Keras initialiser of the weights.
+        """
+
 
 @dataclasses.dataclass(frozen=True)
 class DenseTables(TableFactory):
-    """Plain `keras.layers.Embedding` tables."""
+    """`keras.layers.Embedding` tables."""
 
     num_users: int
     num_items: int
@@ -113,13 +200,25 @@ class DenseTables(TableFactory):
         """Two dense tables."""
         return SeparateTables(
             *(
-                keras.layers.Embedding(
+                DenseEmbedding(
                     rows, width, _apart(initializer, kind), name=f"{name}_{kind}"
                 )
                 for kind, rows in (("user", self.num_users), ("item", self.num_items))
             ),
             name=name,
         )
+
+    def one(
+        self,
+        kind: str,
+        width: int,
+        name: str,
+        initializer: keras.initializers.Initializer,
+    ) -> OneTable:
+        """A dense table."""
+        rows = {"users": self.num_users, "items": self.num_items}[kind]
+        table = DenseEmbedding(rows, width, initializer, name=f"{name}_table")
+        return OneTable(table, kind, name=name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,6 +258,18 @@ class SparseTables(TableFactory):
             ),
             name=name,
         )
+
+    def one(
+        self,
+        kind: str,
+        width: int,
+        name: str,
+        initializer: keras.initializers.Initializer,
+    ) -> OneTable:
+        """A sparse table."""
+        use = {"users": self.activity, "items": self.popularity}[kind]
+        table = self._table(use, width, f"{name}_table", initializer)
+        return OneTable(table, kind, name=name)
 
     def _table(
         self,

@@ -11,16 +11,16 @@ import tensorflow as tf
 from ml_collections import config_dict
 
 from dsl_tf import optimizers, plugins
-from dsl_tf.backbones.base import Backbone
+from dsl_tf.backbones.base import Backbone, Prepared
 from dsl_tf.callbacks import DynamicSparseTraining
-from dsl_tf.data import pipelines
+from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import UserError
 from dsl_tf.evaluation import protocols
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.training import checkpoints
 from dsl_tf.training.fit import FitSettings, fit
 from dsl_tf.training.state import TrainingState
-from dsl_tf.types import Interactions, RankingResult, Split
+from dsl_tf.types import Interactions, RankingResult, Split, StepSize
 
 #: Names of passes: selected on validation; anew on training and validation.
 SELECT, REFIT = "select", "refit"
@@ -50,12 +50,12 @@ class Pass:
     Attributes:
       name: `SELECT`, `REFIT`, or what the method calls it.
       state: how it ended.
-      positives_per_step: positives in a batch.
+      size: of its steps.
     """
 
     name: str
     state: TrainingState
-    positives_per_step: int
+    size: StepSize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +80,33 @@ MakeDynamic = Callable[[int], DynamicSparseTraining | None]
 
 
 def make_model(
-    split: Split, config: config_dict.ConfigDict, tables: TableFactory, seed: int
-) -> Backbone:
-    """A backbone with all its variables, compiled to be trained."""
+    split: Split,
+    config: config_dict.ConfigDict,
+    tables: TableFactory,
+    seed: int,
+    steps: int | None = None,
+) -> tuple[Backbone, Batches]:
+    """A backbone with all its variables, compiled to be trained, and its batches.
+
+    Args:
+      split: its training part is trained on.
+      config: the whole config.
+      tables: dense or sparse.
+      seed: of everything random.
+      steps: planned, for the schedule of the learning rate; None: the epochs of
+        the config.
+    """
     model = make_backbone(split, config, tables, seed)
-    model.compile(optimizers.make(config.optimizer.name, config.train.learning_rate))
+    batches = model.batches(split, config.train, seed)
+    optimizer = optimizers.make(
+        config.optimizer.name,
+        config.train.learning_rate,
+        config.train.learning_rate_schedule,
+        steps or config.train.epochs * batches.steps_per_epoch,
+    )
+    model.compile(optimizer)
     model.optimizer.build(model.trainable_variables)
-    return model
+    return model, batches
 
 
 def make_backbone(
@@ -94,9 +114,7 @@ def make_backbone(
 ) -> Backbone:
     """A backbone with all its variables, without an optimiser and its moments."""
     backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
-    model: Backbone = backbone.build(
-        config.model, split.num_users, split.num_items, tables, seed
-    )
+    model: Backbone = backbone.build(config.model, split, tables, seed)
     row = tf.zeros([1], tf.int32)
     model({"user": row, "item": row, "negatives": row[:, None]})
     return model
@@ -111,33 +129,32 @@ class Scorer:
 
     def __init__(self, model: Backbone) -> None:
         self._model = model
-        items = model.item_vectors()
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None], tf.int32),
-                tf.TensorSpec(items.shape, items.dtype),
-            ]
-        )
-        def score(users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-            return model.score({"user_id": users}, items)
+        # Arguments, not captured: they change from one evaluation to the next.
+        @tf.function(reduce_retracing=True)
+        def score(users: tf.Tensor, items: tf.Tensor, prepared: Prepared) -> tf.Tensor:
+            return model.score({"user_id": users}, items, prepared)
 
         self._score = score
 
     def now(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """Scores by the weights of this moment, int32 [B] to [B, num_items].
 
-        The items' vectors are read here, once for all batches.
+        What all users share is made here, once for all batches.
         """
-        items = self._model.item_vectors()
-        return lambda users: self._score(users, items)
+        prepared = self._model.prepared()
+        items = self._model.item_vectors(None, prepared)
+        return lambda users: self._score(users, items, prepared)
 
 
 def evaluate(
     scorer: Scorer, config: config_dict.ConfigDict, split: Split, part: protocols.Part
 ) -> RankingResult:
-    """Evaluate `part` of a split by the protocol of the config."""
-    protocol = protocols.find(config.evaluation.protocol)
+    """Evaluate `part` of a split by the protocol that the config has for it."""
+    name = config.evaluation.protocol
+    if part == "validation":
+        name = config.evaluation.validation_protocol or name
+    protocol = protocols.find(name)
     cutoffs = tuple(config.evaluation.cutoffs)
     return protocol.evaluate(scorer.now(), split, part, cutoffs, seed=config.data.seed)
 
@@ -166,17 +183,18 @@ def train_backbone(
     """
     settings = FitSettings(
         epochs=config.train.epochs,
-        batch_size=config.train.batch_size,
-        negatives=config.train.negatives,
         patience=config.train.patience,
+        validate_every=config.train.validate_every,
         checkpoint_minutes=config.train.checkpoint_minutes,
-        seed=task.seed,
     )
-    batches = pipelines.steps_per_epoch(task.split, settings.batch_size)
-    planned = settings.epochs * batches
 
-    def run(name: str, split: Split, steps: int | None) -> tuple[Backbone, Pass]:
-        model = make_model(split, config, make_tables(split), task.seed)
+    def run(
+        name: str, split: Split, steps: int | None, planned: int | None
+    ) -> tuple[Backbone, Pass, int]:
+        model, batches = make_model(
+            split, config, make_tables(split), task.seed, planned
+        )
+        planned = planned or settings.epochs * batches.steps_per_epoch
         validate = None
         if steps is None and len(split.validation):
             validate = functools.partial(
@@ -184,7 +202,7 @@ def train_backbone(
             )
         state = fit(
             model,
-            split,
+            batches,
             dataclasses.replace(settings, steps=steps),
             task.folder / name,
             validate,
@@ -192,21 +210,15 @@ def train_backbone(
             task.console,
             make_dynamic(planned),
         )
-        return model, _make_pass(name, state, config, split)
+        return model, Pass(name, state, batches.size), planned
 
-    model, select = run(SELECT, task.split, None)
+    model, select, planned = run(SELECT, task.split, None, None)
     if not config.train.refit:
         return Trained(model, task.split, (select,))
     del model  # two at a time would double the memory
     everything = with_validation(task.split)
-    model, refit = run(REFIT, everything, select.state.best_step)
+    model, refit, _ = run(REFIT, everything, select.state.best_step, planned)
     return Trained(model, everything, (select, refit))
-
-
-def _make_pass(
-    name: str, state: TrainingState, config: config_dict.ConfigDict, split: Split
-) -> Pass:
-    return Pass(name, state, min(config.train.batch_size, len(split.train)))
 
 
 def restore(
@@ -230,9 +242,10 @@ def restore(
                 "The run must have finished its training; --resume goes on with it. "
                 f"Received: {task.folder.parent}."
             )
-        passes.append(_make_pass(name, TrainingState(**state), config, split))
-    tables = make_tables(config, split, task.seed)
-    model = make_backbone(split, config, tables, task.seed)
+        tables = make_tables(config, split, task.seed)
+        model = make_backbone(split, config, tables, task.seed)
+        size = model.batches(split, config.train, task.seed).size
+        passes.append(Pass(name, TrainingState(**state), size))
     best = checkpoints.BestWeights(task.folder / name, model.weights)
     best.restore(passes[-1].state.best_epoch)
     return Trained(model, split, tuple(passes))

@@ -113,16 +113,17 @@ def sparsity_by_popularity(
     """Sparsity of users and items by popularity group (DSL Figure 4, left).
 
     Args:
-      arrays: those of `sparsity.npz`.
+      arrays: those of `sparsity.npz`; users or items may be missing, where no
+        table is theirs.
       overall: the sparsity of all masked tensors together, a dashed line.
       groups: groups of equal size.
     """
-    figure, axes = _panels(2, height=3.6)
-    axes[1].sharey(axes[0])
-    for axis, name, counts, color in (
-        (axes[0], "users", arrays["user_activity"], BLUE),
-        (axes[1], "items", arrays["item_popularity"], GREEN),
-    ):
+    kinds = {"users": ("user_activity", BLUE), "items": ("item_popularity", GREEN)}
+    shown = [name for name in kinds if name in arrays]
+    figure, axes = _panels(len(shown), height=3.6)
+    for axis, name in zip(axes, shown, strict=True):
+        axis.sharey(axes[0])
+        counts, color = arrays[kinds[name][0]], kinds[name][1]
         medians, means = group_means(counts, arrays[name], groups)
         places = np.arange(len(means))
         axis.axhline(overall, color=GREY, ls="--", lw=1.3, label="all masked tensors")

@@ -163,14 +163,15 @@ class SparseWeight(abc.ABC):
         order = tf.argsort(unique)
         index = tf.gather(tf.math.invert_permutation(order), index)
         shape = tf.concat([tf.shape(rows), [self.shape[1]]], axis=0)
-        effective = self._watched_rows(tf.gather(unique, order))
+        unique = tf.gather(unique, order)
+        effective = self._recorded(unique, self._rows(unique))
         found = tf.reshape(tf.gather(effective, index), shape)
         found.set_shape([*rows.shape, self.shape[1]])
         return found
 
     def read(self) -> tf.Tensor:
-        """The whole effective matrix, [rows, width]."""
-        return self._watched_rows(tf.range(self.shape[0]))
+        """The whole effective matrix, [rows, width], differentiable."""
+        return self._recorded(tf.range(self.shape[0]), self._whole())
 
     def matmul(self, inputs: tf.Tensor, transpose: bool = False) -> tf.Tensor:
         """`inputs` times the effective matrix (or its transpose).
@@ -227,9 +228,12 @@ class SparseWeight(abc.ABC):
             start += mask.size
         return np.concatenate(found)
 
-    def _watched_rows(self, rows: tf.Tensor) -> tf.Tensor:
-        """`_rows`, whose gradient the recorder sees where one is listening."""
-        effective = self._rows(rows)
+    def _whole(self) -> tf.Tensor:
+        """All effective rows."""
+        return self._rows(tf.range(self.shape[0]))
+
+    def _recorded(self, rows: tf.Tensor, effective: tf.Tensor) -> tf.Tensor:
+        """Effective rows, whose gradient the recorder sees where one is listening."""
         if self.recorder is None or not self.watched:
             return effective
         return self.recorder.watch(rows, effective)

@@ -126,14 +126,17 @@ class PackedWeight(SparseWeight):
         places = tf.ragged.range(begin, end).values
         return _expand(tf.gather(self._values, places), self._bits(rows))
 
+    def _whole(self) -> tf.Tensor:
+        # All values are wanted in their order: nothing to gather.
+        bits = _unpacked(self._bitmap, self.shape[1])
+        return _expand(tf.convert_to_tensor(self._values), bits)
+
     def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
         return tf.boolean_mask(dense, self._bits(rows))
 
     def _bits(self, rows: tf.Tensor) -> tf.Tensor:
         """The mask of rows, bool [u, width]."""
-        bits = tf.gather(_BITS, tf.cast(tf.gather(self._bitmap, rows), tf.int32))
-        padded = 8 * self._bitmap.shape[1]
-        return tf.reshape(bits, [-1, padded])[:, : self.shape[1]]
+        return _unpacked(tf.gather(self._bitmap, rows), self.shape[1])
 
     def _move_mask(self, exchange: Exchange) -> np.ndarray:
         """Give bitmap and offsets their new state, a block of rows at a time.
@@ -240,6 +243,12 @@ def _pack(
             f"{start} and {offsets[-1]}."
         )
     return bitmap, offsets
+
+
+def _unpacked(bitmap: tf.Tensor, width: int) -> tf.Tensor:
+    """Like `_unpack`, in TensorFlow."""
+    bits = tf.gather(_BITS, tf.cast(bitmap, tf.int32))
+    return tf.reshape(bits, [-1, 8 * bitmap.shape[1]])[:, :width]
 
 
 def _unpack(bitmap: np.ndarray, width: int) -> np.ndarray:

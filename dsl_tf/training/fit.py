@@ -12,13 +12,13 @@ import tf_keras as keras
 from dsl_tf.accounting import size
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
-from dsl_tf.data import pipelines
+from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import UserError
 from dsl_tf.training.checkpoints import BestWeights, CheckpointFolder
 from dsl_tf.training.observers import Checkpoints, LossLog, Validation
 from dsl_tf.training.progress import Progress
 from dsl_tf.training.state import TrainingState
-from dsl_tf.types import RankingResult, Split
+from dsl_tf.types import RankingResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +27,9 @@ class FitSettings:
 
     Attributes:
       epochs: at most so many passes over the training interactions.
-      batch_size: positives a step.
-      negatives: fresh negatives a positive.
       patience: epochs without a better validation before training stops.
+      validate_every: epochs between two validations; the last epoch has one.
       checkpoint_minutes: between checkpoints within an epoch.
-      seed: of shuffle, negatives and dropout.
       steps: take exactly so many steps instead, however many epochs, or None.
 
     Raises:
@@ -39,19 +37,16 @@ class FitSettings:
     """
 
     epochs: int
-    batch_size: int
-    negatives: int
     patience: int
+    validate_every: int
     checkpoint_minutes: float
-    seed: int
     steps: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (
             ("epochs", 1),
-            ("batch_size", 1),
-            ("negatives", 1),
             ("patience", 0),
+            ("validate_every", 1),
             ("checkpoint_minutes", 0),
         ):
             value = getattr(self, name)
@@ -63,7 +58,7 @@ class FitSettings:
 
 def fit(
     model: Backbone,
-    split: Split,
+    batches: Batches,
     settings: FitSettings,
     folder: Path,
     validate: Callable[[], RankingResult] | None,
@@ -75,7 +70,7 @@ def fit(
 
     Args:
       model: compiled; with all its variables, the optimiser's too.
-      split: its training part is trained on.
+      batches: what to train on.
       settings: how long and how fast.
       folder: where checkpoints and the best weights go.
       validate: evaluates the model on validation, or None without validation.
@@ -95,11 +90,8 @@ def fit(
     # Not `iterations` itself: the first step of a `fit` may count it up before
     # it draws its batch, which would then be the next one.
     begun = tf.Variable(0, dtype=tf.int64, trainable=False)
-    data = pipelines.pairwise(
-        split, settings.batch_size, settings.negatives, settings.seed, begun
-    )
-    steps_per_epoch = pipelines.steps_per_epoch(split, settings.batch_size)
-    positives_per_step = min(settings.batch_size, len(split.train))
+    data = batches.dataset(begun)
+    steps_per_epoch = batches.steps_per_epoch
     if dynamic is not None:
         dynamic.set_model(model)  # makes the recorders, which a checkpoint holds
 
@@ -123,15 +115,15 @@ def fit(
         )
     saver = Checkpoints(state, checkpoints, best, settings.checkpoint_minutes, dynamic)
     progress = Progress(
-        state, console, total, steps_per_epoch, positives_per_step, metric
+        state, console, total, steps_per_epoch, batches.size.positives, metric
     )
     # In this order: weights move, are measured, shown and saved.
     callbacks: list[keras.callbacks.Callback] = [] if dynamic is None else [dynamic]
     callbacks += [
         LossLog(state),
         Validation(
-            state, validate, metric, best, settings.patience, epochs,
-            positives_per_step, dynamic,
+            state, validate, metric, best, settings.patience,
+            settings.validate_every, epochs, batches.size.positives, dynamic,
         ),
         progress,
         saver,

@@ -52,7 +52,7 @@ class LossLog(keras.callbacks.Callback):
 
 
 class Validation(keras.callbacks.Callback):
-    """Validates after each epoch, keeps the best weights, stops in time.
+    """Validates after epochs, keeps the best weights, stops in time.
 
     Args:
       state: of the run.
@@ -61,6 +61,7 @@ class Validation(keras.callbacks.Callback):
       metric: the metric of `validate` that selects, the higher the better.
       best: where the best weights go.
       patience: epochs without a better one before training stops; 0 = never.
+      every: epochs from one validation to the next; the last has one in any case.
       epochs: epochs planned.
       positives_per_step: positives in a batch.
       dynamic: whose exchanges go into the history, or None.
@@ -73,6 +74,7 @@ class Validation(keras.callbacks.Callback):
         metric: str,
         best: BestWeights,
         patience: int,
+        every: int,
         epochs: int,
         positives_per_step: int,
         dynamic: DynamicSparseTraining | None,
@@ -83,6 +85,7 @@ class Validation(keras.callbacks.Callback):
         self._metric = metric
         self._best = best
         self._patience = patience
+        self._every = every
         self._epochs = epochs
         self._positives_per_step = positives_per_step
         self._dynamic = dynamic
@@ -91,10 +94,16 @@ class Validation(keras.callbacks.Callback):
         """Validate, select, and write the epoch's row of the history."""
         state = self._state
         begun = time.perf_counter()
-        metrics = {} if self._validate is None else self._validate().mean
-        validation_seconds = time.perf_counter() - begun
         state.epochs = epoch + 1
-        self._select(metrics)
+        state.finished = state.epochs >= self._epochs
+        metrics: Mapping[str, float] = {}
+        if self._validate is None:
+            if state.finished:
+                self._keep(0.0)
+        elif state.finished or state.epochs % self._every == 0:
+            metrics = self._validate().mean
+            self._select(metrics[self._metric])
+        validation_seconds = time.perf_counter() - begun
         seconds = max(state.epoch_seconds, 1e-9)
         state.history.append(
             {
@@ -113,21 +122,20 @@ class Validation(keras.callbacks.Callback):
         state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
         self.model.stop_training = state.finished
 
-    def _select(self, metrics: Mapping[str, float]) -> None:
+    def _select(self, score: float) -> None:
         """Keep the weights if they are the best; decide whether to go on."""
         state = self._state
-        state.finished = state.epochs >= self._epochs
-        if self._validate is None:
-            better = state.finished
-        else:
-            better = metrics[self._metric] > state.best_score
-            waited = 0 if better else state.epochs - state.best_epoch
-            state.finished |= 0 < self._patience <= waited
-        if better:
-            state.best_score = metrics.get(self._metric, 0.0)
-            state.best_epoch = state.epochs
-            state.best_step = int(self.model.optimizer.iterations)
-            self._best.save(state.epochs)
+        if score > state.best_score:
+            self._keep(score)
+        waited = state.epochs - state.best_epoch
+        state.finished |= 0 < self._patience <= waited
+
+    def _keep(self, score: float) -> None:
+        state = self._state
+        state.best_score = score
+        state.best_epoch = state.epochs
+        state.best_step = int(self.model.optimizer.iterations)
+        self._best.save(state.epochs)
 
     def _exchanges(self) -> dict[str, Any]:
         """The history's columns on what this epoch's explorations did."""

@@ -10,8 +10,10 @@ from dsl_tf.backbones import neumf
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.optimizers import LazyAdam
+from dsl_tf.types import StepSize
 
-PASS = cost.PassCost("select", 10, 2, 1.5, 700, positives=4, negatives=3)
+# Four positives with three negatives each.
+PASS = cost.PassCost("select", 10, 2, 1.5, 700, StepSize(4, 16, 16, 4))
 
 
 def _model(tables):
@@ -60,7 +62,8 @@ def test_lazy_adam_updates_the_rows_of_a_batch(positives, share):
     model = _model(DenseTables(5, 7))
     model.compile(LazyAdam(0.01))
     model.optimizer.build(model.trainable_variables)
-    step = dataclasses.replace(PASS, positives=positives)
+    size = StepSize(positives, 4 * positives, 4 * positives, positives)
+    step = dataclasses.replace(PASS, size=size)
     training = cost.report(model, [step], base_rss_bytes=600)["training"]
     assert training["macs_optimizer"] == round(10 * 5 * (TABLES * share + NETWORK))
 
@@ -96,7 +99,7 @@ def test_sparse():
 
 
 def test_every_pass_counts():
-    again = cost.PassCost("refit", 7, 2, 2.25, 900, positives=3, negatives=3)
+    again = cost.PassCost("refit", 7, 2, 2.25, 900, StepSize(3, 12, 12, 3))
     model = _model(DenseTables(5, 7))
     first, second, both = (
         cost.report(model, passes, base_rss_bytes=600)["training"]

@@ -77,8 +77,8 @@ def test_losses(make_tables, batch):
     p = scipy.special.expit(positive - negative)
     assert loss("bpr") == pytest.approx(-np.log(p).mean(), rel=1e-5)
     p = scipy.special.softmax(logits, axis=1)[:, 0]
-    assert loss("softmax") == pytest.approx(-np.log(p).mean(), rel=1e-5)
-    with pytest.raises(UserError, match="bce, bpr, softmax"):
+    assert loss("sampled_softmax") == pytest.approx(-np.log(p).mean(), rel=1e-5)
+    with pytest.raises(UserError, match="bce, bpr, sampled_softmax"):
         loss("hinge")
 
 
@@ -168,7 +168,7 @@ def test_macs_by_hand(make_tables):
         ("regularization", -0.1, "at least 0"),
     ],
 )
-def test_keys_out_of_range(small_config, make_tables, key, value, rule):
+def test_keys_out_of_range(small_config, small_split, make_tables, key, value, rule):
     small_config.model[key] = value
     with pytest.raises(UserError, match=f"`model.{key}` must be {rule}"):
-        neumf.build(small_config.model, USERS, ITEMS, make_tables(), seed=0)
+        neumf.build(small_config.model, small_split, make_tables(), seed=0)

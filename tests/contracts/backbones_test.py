@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from dsl_tf import config_files, plugins
-from dsl_tf.data import pipelines
 from dsl_tf.methods import base, dense, dsl
 
 BACKBONES = plugins.names("dsl_tf.backbones")
@@ -25,13 +24,13 @@ def config(request, small_config):
 def model(request, config, small_split):
     make_tables = (dense if request.param == "dense" else dsl).make_tables
     tables = make_tables(config, small_split, 0)
-    return base.make_model(small_split, config, tables, seed=0)
+    model, _ = base.make_model(small_split, config, tables, seed=0)
+    return model
 
 
 def _losses(model, config, split, steps):
     begun = tf.Variable(0, dtype=tf.int64)
-    batch_size, negatives = config.train.batch_size, config.train.negatives
-    data = iter(pipelines.pairwise(split, batch_size, negatives, 0, begun))
+    data = iter(model.batches(split, config.train, 0).dataset(begun))
     step = model.make_train_function()
     return [float(step(data)["loss"]) for _ in range(steps)]
 

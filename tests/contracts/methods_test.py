@@ -80,5 +80,5 @@ def test_cost_counts_every_pass(trained, config):
 def test_restores_what_it_trained(trained, config, small_split):
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
     tables = method.make_tables(config, small_split, 0)
-    model = base.make_model(small_split, config, tables, 0)
+    model, _ = base.make_model(small_split, config, tables, 0)
     assert [w.name for w in model.weights] == [w.name for w in trained.model.weights]

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -5,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 from dsl_tf.data import pipelines
+from dsl_tf.data.negatives import find
+from dsl_tf.errors import UserError
 from dsl_tf.types import Interactions, Split, empty_interactions
 
 NUM_USERS, NUM_ITEMS = 7, 30
@@ -24,13 +27,21 @@ def split(rng):
     )
 
 
-def batches(split, count, step=0, seed=0, batch_size=8, negatives=2):
-    variable = tf.Variable(step, dtype=tf.int64)
-    data = pipelines.pairwise(split, batch_size, negatives, seed, variable)
+def pairs(split, seed=0, batch_size=8, negatives=2, sampling="per_pair"):
+    sampler = find(sampling)(split.train, NUM_USERS, NUM_ITEMS)
+    return pipelines.Pairs(split, batch_size, sampler, negatives, seed)
+
+
+def first(batches, count, step=0):
+    data = batches.dataset(tf.Variable(step, dtype=tf.int64))
     return [
         {name: tensor.numpy() for name, tensor in batch.items()}
         for batch in itertools.islice(data, count)
     ]
+
+
+def batches(split, count, step=0, **settings):
+    return first(pairs(split, **settings), count, step)
 
 
 def assert_equal(first, second):
@@ -41,17 +52,17 @@ def assert_equal(first, second):
 
 
 def test_an_epoch_holds_each_pair_at_most_once(split):
-    steps = pipelines.steps_per_epoch(split, 8)
+    steps = pairs(split).steps_per_epoch
     assert steps == len(split.train) // 8
-    pairs = set(zip(split.train.users, split.train.items, strict=True))
+    known = set(zip(split.train.users, split.train.items, strict=True))
     left_out = []
     found = batches(split, 3 * steps)
     for epoch in range(3):
         part = found[epoch * steps : (epoch + 1) * steps]
         seen = {pair for b in part for pair in zip(b["user"], b["item"], strict=True)}
         assert len(seen) == 8 * steps
-        assert seen <= pairs
-        left_out.append(frozenset(pairs - seen))
+        assert seen <= known
+        left_out.append(frozenset(known - seen))
     assert len(set(left_out)) > 1  # not the same ones in every epoch
 
 
@@ -67,30 +78,30 @@ def test_shapes_types_and_true_negatives(split):
 
 @pytest.mark.parametrize("step", [1, 4, 5, 6, 13])
 def test_any_step_is_as_good_a_start_as_the_first(split, step):
-    assert pipelines.steps_per_epoch(split, 8) in (5, 6)
+    assert pairs(split).steps_per_epoch in (5, 6)
     assert_equal(batches(split, 20)[step:], batches(split, 20 - step, step))
 
 
 def test_the_step_is_read_when_iteration_begins(split):
     step = tf.Variable(0, dtype=tf.int64)
-    data = pipelines.pairwise(split, 8, 2, 0, step)
-    first = next(iter(data))
+    data = pairs(split).dataset(step)
+    begin = next(iter(data))
     step.assign(7)
     np.testing.assert_array_equal(
         next(iter(data))["item"], batches(split, 1, 7)[0]["item"]
     )
-    assert not np.array_equal(first["item"], batches(split, 1, 7)[0]["item"])
+    assert not np.array_equal(begin["item"], batches(split, 1, 7)[0]["item"])
 
 
 def test_two_runs_are_equal_and_two_seeds_are_not(split):
-    first = batches(split, 12)
-    assert_equal(first, batches(split, 12))
+    found = batches(split, 12)
+    assert_equal(found, batches(split, 12))
     other = batches(split, 12, seed=1)
-    assert not np.array_equal(first[0]["item"], other[0]["item"])
+    assert not np.array_equal(found[0]["item"], other[0]["item"])
 
 
 def test_epochs_differ_in_order_and_negatives(split):
-    steps = pipelines.steps_per_epoch(split, 8)
+    steps = pairs(split).steps_per_epoch
     found = batches(split, steps + 1)
     assert not np.array_equal(found[0]["item"], found[steps]["item"])
     negatives = [tuple(b["negatives"].ravel()) for b in found]
@@ -103,10 +114,64 @@ def test_the_number_of_negatives_leaves_the_order_alone(split):
 
 
 def test_a_batch_larger_than_the_data_is_all_of_them(split):
-    assert pipelines.steps_per_epoch(split, 1000) == 1
-    first, second = batches(split, 2, batch_size=1000)
-    assert len(first["item"]) == len(split.train)
-    for batch in (first, second):
-        pairs = Interactions(batch["user"], batch["item"]).csr(NUM_USERS, NUM_ITEMS)
-        assert (pairs != split.train.csr(NUM_USERS, NUM_ITEMS)).nnz == 0
-    assert not np.array_equal(first["item"], second["item"])
+    assert pairs(split, batch_size=1000).steps_per_epoch == 1
+    begin, second = batches(split, 2, batch_size=1000)
+    assert len(begin["item"]) == len(split.train)
+    for batch in (begin, second):
+        found = Interactions(batch["user"], batch["item"]).csr(NUM_USERS, NUM_ITEMS)
+        assert (found != split.train.csr(NUM_USERS, NUM_ITEMS)).nnz == 0
+    assert not np.array_equal(begin["item"], second["item"])
+
+
+def test_shared_negatives_serve_a_whole_batch(split):
+    found = batches(split, 40, negatives=20, sampling="shared")
+    drawn = np.stack([batch["negatives"] for batch in found])
+    assert drawn.shape == (40, 20)
+    assert drawn.dtype == np.int32
+    # Each of the 30 items is expected 27 times, give or take 5.
+    counts = np.bincount(drawn.ravel(), minlength=NUM_ITEMS)
+    assert len(counts) == NUM_ITEMS
+    assert counts.min() > 5
+    assert counts.max() < 60
+    # The positives are those of the other sampler.
+    assert_equal(
+        [{**batch, "negatives": 0} for batch in found],
+        [{**batch, "negatives": 0} for batch in batches(split, 40)],
+    )
+
+
+def test_what_a_step_takes_in(split):
+    assert pairs(split).size == (8, 8 + 16, 24, 8)
+    assert pairs(split, sampling="shared", negatives=5).size == (8, 8 + 5, 48, 8)
+    users = pipelines.Users(split, 3, 0)
+    per_user = len(split.train) / np.count_nonzero(split.activity())
+    assert users.size == (3, NUM_ITEMS, 3 * NUM_ITEMS, round(3 * per_user))
+
+
+def test_users_with_training_items_once_an_epoch(split):
+    train = split.train.take(split.train.users != 2)
+    users = pipelines.Users(dataclasses.replace(split, train=train), 2, 0)
+    assert users.steps_per_epoch == 3
+    found = first(users, 6)
+    assert {array.dtype for batch in found for array in batch.values()} == {
+        np.dtype(np.int32)
+    }
+    epochs = np.concatenate([batch["user"] for batch in found]).reshape(2, 6)
+    np.testing.assert_array_equal(np.sort(epochs), [[0, 1, 3, 4, 5, 6]] * 2)
+    assert not np.array_equal(epochs[0], epochs[1])
+    resumed = first(users, 2, step=4)
+    np.testing.assert_array_equal(resumed[0]["user"], found[4]["user"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"batch_size": 0}, "`train.batch_size` must be at least 1. Received: 0"),
+        ({"negatives": 0}, "`train.negatives` must be from 1 .* 30. Received: 0"),
+        ({"negatives": 31}, "`train.negatives` must be from 1 .* 30. Received: 31"),
+        ({"sampling": "popular"}, "`train.sampling` must be one of per_pair, shared"),
+    ],
+)
+def test_out_of_range(split, settings, rule):
+    with pytest.raises(UserError, match=rule):
+        pairs(split, **settings)

@@ -9,7 +9,7 @@ import scipy.sparse
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.backbones.base import Backbone
+from dsl_tf.backbones.base import Backbone, DotProductBackbone
 from dsl_tf.evaluation.ranking import tie_order
 from dsl_tf.export.artefacts import FORMATS, export_model
 from dsl_tf.export.codings import encode
@@ -19,8 +19,8 @@ from dsl_tf.types import Interactions, Split, empty_interactions
 class TinyBackbone(tf.Module):
     """The part of a Backbone that an export uses, over given tables."""
 
-    dot_product = False
     user_blocks, item_blocks = Backbone.user_blocks, Backbone.item_blocks
+    prepared = Backbone.prepared
 
     def __init__(self, users: np.ndarray, items: np.ndarray):
         super().__init__()
@@ -28,10 +28,10 @@ class TinyBackbone(tf.Module):
         self.user_table = tf.Variable(users, dtype=tf.float32)
         self.item_table = tf.Variable(items, dtype=tf.float32)
 
-    def user_vectors(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def user_vectors(self, query: Mapping[str, tf.Tensor], prepared=None) -> tf.Tensor:
         return tf.gather(self.user_table, query["user_id"])
 
-    def item_vectors(self, items: tf.Tensor | None = None) -> tf.Tensor:
+    def item_vectors(self, items=None, prepared=None) -> tf.Tensor:
         rows = range(self.num_items) if items is None else items
         return tf.gather(self.item_table, rows)
 
@@ -39,10 +39,11 @@ class TinyBackbone(tf.Module):
 class DotProduct(TinyBackbone):
     """The score is the inner product."""
 
-    dot_product = True
+    query_vectors = DotProductBackbone.query_vectors
+    interaction = DotProductBackbone.interaction
 
-    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(users, items, transpose_b=True)
+
+DotProductBackbone.register(DotProduct)
 
 
 class SmallNeuMF(TinyBackbone):

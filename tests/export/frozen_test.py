@@ -30,7 +30,7 @@ def test_tables_are_read_some_rows_at_a_time(dot_product, monkeypatch, weights):
     asked = []
     read = dot_product.backbone.item_vectors
 
-    def item_vectors(items):
+    def item_vectors(items, prepared=None):
         asked.append(len(items))
         return read(items)
 

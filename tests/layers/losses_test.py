@@ -18,14 +18,14 @@ LOGITS = tf.constant([[0, LN2, LN3], [0, 0, 0]], tf.float32)
         # σ(-ln 2) = 1/3, σ(-ln 3) = 1/4; twice 1/2.
         ("bpr", (np.log(3 * 4) + 2 * LN2) / 4),
         # 1 / (1 + 2 + 3); 1/3.
-        ("softmax", (np.log(6) + LN3) / 2),
+        ("sampled_softmax", (np.log(6) + LN3) / 2),
     ],
 )
 def test_hand_worked(name, expected):
     assert losses.find(name)(LOGITS).numpy() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["bce", "bpr", "softmax"])
+@pytest.mark.parametrize("name", ["bce", "bpr", "sampled_softmax"])
 def test_large_logits_stay_finite(name):
     logits = tf.Variable([[-1000.0, 1000.0]])
     with tf.GradientTape() as tape:
@@ -36,5 +36,7 @@ def test_large_logits_stay_finite(name):
 
 
 def test_an_unknown_name_lists_those_that_exist():
-    with pytest.raises(UserError, match=r"one of bce, bpr, softmax\. Received: 'mse'"):
+    with pytest.raises(
+        UserError, match=r"one of bce, bpr, sampled_softmax\. Received: 'mse'"
+    ):
         losses.find("mse")

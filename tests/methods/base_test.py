@@ -26,7 +26,7 @@ def test_with_validation_is_all_that_is_not_test(small_split):
 def test_optimizers(small_config, small_split, name, slots):
     small_config.optimizer.name = name
     tables = dense.make_tables(small_config, small_split, seed=0)
-    model = base.make_model(small_split, small_config, tables, seed=0)
+    model, _ = base.make_model(small_split, small_config, tables, seed=0)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
     elements = sum(w.shape.num_elements() for w in model.trainable_variables)
     held = sum(v.shape.num_elements() for v in model.optimizer.variables)

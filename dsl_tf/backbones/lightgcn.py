@@ -1,0 +1,153 @@
+"""LightGCN: embeddings propagated over the graph of users and items.
+
+He et al., "LightGCN", SIGIR 2020, sec. 3.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from ml_collections import config_dict
+
+from dsl_tf import streams
+from dsl_tf.backbones.base import DotProductBackbone, Prepared, dot_logits
+from dsl_tf.data.graph import adjacency
+from dsl_tf.errors import check_keys
+from dsl_tf.layers import losses
+from dsl_tf.layers.propagation import MeanPropagation
+from dsl_tf.layers.tables import TableFactory
+from dsl_tf.types import InteractionMacs, Split
+
+
+def build(
+    config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int
+) -> "LightGCN":
+    """LightGCN of the config node `model`, over the graph of the training part.
+
+    Raises:
+      UserError: a key is out of range.
+    """
+    check_keys(
+        "model",
+        config,
+        embedding_dim=(config.embedding_dim >= 1, "at least 1"),
+        num_layers=(config.num_layers >= 0, "at least 0"),
+        initial_stddev=(config.initial_stddev > 0, "above 0"),
+        regularization=(config.regularization >= 0, "at least 0"),
+    )
+    return LightGCN(
+        split,
+        tables,
+        embedding_dim=config.embedding_dim,
+        num_layers=config.num_layers,
+        loss=config.loss,
+        regularization=config.regularization,
+        initial_stddev=config.initial_stddev,
+        seed=seed,
+    )
+
+
+class LightGCN(DotProductBackbone):
+    """logit = e_u · e_i, with e the mean of the layers 0 … L (eq. 4).
+
+    A layer is the last one times the normalised adjacency (eq. 3), without
+    weights of its own. Only layer 0 is trained, and is sparse where the tables
+    are; what is propagated is dense, and exists as an activation in training.
+
+    A user or item without training interactions is not in the graph: its vector
+    is zero (the original keeps the untrained one), so it scores as nobody's.
+
+    Args:
+      split: its training part is the graph.
+      tables: makes the tables.
+      embedding_dim: d.
+      num_layers: L; 0 is matrix factorisation.
+      loss: `"bpr"` (the paper's), `"bce"` or `"sampled_softmax"`.
+      regularization: weight of half the squared norms of a batch's rows of
+        layer 0, over its positives (eq. 15; as the authors' code does it).
+      initial_stddev: of the weights, which are normal: .01 in the authors'
+        TensorFlow code, .1 in their PyTorch code.
+      seed: seeds initial weights.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        tables: TableFactory,
+        embedding_dim: int,
+        num_layers: int,
+        loss: str = "bpr",
+        regularization: float = 1e-4,
+        initial_stddev: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(name="lightgcn")
+        self.num_users, self.num_items = split.num_users, split.num_items
+        self._loss = losses.find(loss)
+        self._regularization = regularization
+        initial = keras.initializers.RandomNormal(
+            stddev=initial_stddev, seed=streams.key(seed, "initial/lightgcn")
+        )
+        self.tables = tables.user_item(embedding_dim, "lightgcn", initial)
+        graph = adjacency(split.train, self.num_users, self.num_items)
+        self._propagated = MeanPropagation(graph, num_layers)
+        self._propagation_macs = graph.nnz * embedding_dim * num_layers
+        self._in_graph = tf.constant(np.diff(graph.indptr) > 0)
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Logits of a batch's positives and negatives, [B, 1 + n]."""
+        self.tables.users(inputs["user"])  # makes the tables
+        return dot_logits(*self._rows(self._propagated(self.tables.whole()), inputs))
+
+    def compute_loss(
+        self, inputs: Mapping[str, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """The loss of a batch; see `Backbone.compute_loss`."""
+        first = self.tables.whole()
+        loss = self._loss(dot_logits(*self._rows(self._propagated(first), inputs)))
+        if not self._regularization:
+            return loss
+        norms = losses.half_squared_norms(*self._rows(first, inputs))
+        return loss + self._regularization * norms
+
+    def _rows(
+        self, table: tf.Tensor, inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of a batch's users [B, d], items [B, d] and negatives [(B,) n, d]."""
+        return (
+            tf.gather(table, inputs["user"]),
+            tf.gather(table, inputs["item"] + self.num_users),
+            tf.gather(table, inputs["negatives"] + self.num_users),
+        )
+
+    def prepared(self) -> Prepared:
+        """The propagated table, users first, [N + M, d]."""
+        table = self._propagated(self.tables.whole())
+        return {"table": tf.where(self._in_graph[:, None], table, 0.0)}
+
+    def user_vectors(
+        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
+    ) -> tf.Tensor:
+        """e_u, [B, embedding_dim]."""
+        table = (prepared or self.prepared())["table"]
+        return tf.gather(table, query["user_id"])
+
+    def item_vectors(
+        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
+    ) -> tf.Tensor:
+        """e_i, [n, embedding_dim]."""
+        table = (prepared or self.prepared())["table"]
+        if items is None:
+            return table[self.num_users :]
+        return tf.gather(table, items + self.num_users)
+
+    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+        """A pair takes Σ users · items; before it, once, 2 |E| · d · L.
+
+        |E| are the training interactions, each an entry of the adjacency in both
+        directions. Zeros of layer 0, which only the first hop could leave out,
+        are multiplied.
+        """
+        pair = float((users * items).sum())
+        return InteractionMacs(0.0, 0.0, pair, once=float(self._propagation_macs))
