@@ -26,10 +26,15 @@ def get_config() -> config_dict.ConfigDict:
     config.data.separator = ""  # One character; '': by the file's name.
     config.data.min_rating = 0.0  # Lower ratings are dropped; 0: keep all.
     config.data.k_core = 0  # Least interactions of a user and an item; 0: off.
-    # auto: the split given, else ratio. ratio, leave_one_out, temporal.
+    # auto: the split given, else ratio. ratio, leave_one_out, temporal; or
+    # strong_generalization: whole users, who are asked about by a part of their
+    # items (autoencoders).
     config.data.split = "auto"
-    config.data.test_fraction = 0.2  # Share of a user's interactions.
-    config.data.validation_fraction = 0.1  # Share of a user's training ones.
+    # Share of a user's interactions; strong_generalization: of a held-out user's.
+    config.data.test_fraction = 0.2
+    # Share of a user's training interactions; strong_generalization: of the users,
+    # and as many again for the test.
+    config.data.validation_fraction = 0.1
     config.data.seed = 0  # Of the split; apart from `seeds`, so runs compare.
 
     config.model = config_dict.ConfigDict()  # `name` and sizes: per backbone.
@@ -61,6 +66,7 @@ def get_config() -> config_dict.ConfigDict:
 
     config.optimizer = config_dict.ConfigDict()
     config.optimizer.name = "adam"
+    config.optimizer.beta_2 = 0.999  # Decay of the second moment, of Adam and its kin.
 
     config.train = config_dict.ConfigDict()
     config.train.epochs = 50  # Passes over the training interactions, at most.
@@ -78,7 +84,8 @@ def get_config() -> config_dict.ConfigDict:
     config.train.refit = False  # Train anew on train + validation at the end.
 
     config.evaluation = config_dict.ConfigDict()
-    # full_ranking, full_ranking(users=n) or leave_one_out_sampled.
+    # full_ranking, full_ranking(users=n) or leave_one_out_sampled; with the data
+    # split of that name strong_generalization, and no other.
     config.evaluation.protocol = "full_ranking"
     config.evaluation.validation_protocol = ""  # '': the same.
     config.evaluation.cutoffs = (20,)  # K of recall@K; selection on the first.

@@ -25,6 +25,7 @@ from dsl_tf.configs import base
 #: What differs from the general values below, by data set.
 TUNED = {
     "demo": {"train.epochs": 20, "train.batch_size": 2048, "train.negatives": 256},
+    "own": {"train.batch_size": 2048, "train.negatives": 128},
 }
 
 

@@ -15,6 +15,7 @@ from dsl_tf.configs import base
 #: What differs from the general values below, by data set.
 TUNED = {
     "demo": {"train.epochs": 20, "train.learning_rate": 5e-3},
+    "own": {"train.negatives": 128},
 }
 
 
@@ -34,6 +35,7 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     config.model.initial_stddev = 0.1  # Of the normal weights.
     config.model.regularization = 1e-2  # Weight of half a batch's squared norms.
 
+    config.train.learning_rate = 1e-2
     config.train.batch_size = 2048
     config.train.sampling = "shared"
     config.train.negatives = 256

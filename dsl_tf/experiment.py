@@ -21,6 +21,7 @@ from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.files import replacing
 from dsl_tf.methods import base as methods
 from dsl_tf.reports import html, runs, tables
+from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.types import Split
 
 _USERS_AT_ONCE = 256
@@ -79,7 +80,7 @@ def _run(
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
     task = methods.Task(split, seed, folder / run_folder.CHECKPOINTS, console)
     trained = method.train(task, config)
-    results.write_history(folder, trained.passes[0].state)
+    results.write_history(folder, trained.selection)
     if not (folder / results.METRICS).exists():  # the test set is read once
         with console.status("Evaluating on the test set …"):
             _evaluate(config, split, trained, folder)
@@ -94,7 +95,7 @@ def _evaluate(
 ) -> None:
     # After a refit the validation part is masked as training is: the test
     # masks both, whichever part an item is in.
-    test = methods.evaluate(methods.Scorer(trained.model), config, split, "test")
+    test = Evaluator(trained.model, config, split, "test")()
     results.write_per_user(folder, test)
     if trained.model.sparse_weights():
         results.write_sparsity(folder, trained.model, trained.split)

@@ -139,7 +139,11 @@ _RATES: dict[str, Callable[[float, int], Any]] = {
 
 
 def make(
-    name: str, learning_rate: float, schedule: str = "constant", steps: int = 1
+    name: str,
+    learning_rate: float,
+    schedule: str = "constant",
+    steps: int = 1,
+    beta_2: float = 0.999,
 ) -> keras.optimizers.Optimizer:
     """An optimiser by name.
 
@@ -149,10 +153,13 @@ def make(
       learning_rate: above 0; the first one, with a schedule.
       schedule: `"constant"`, or `"cosine"`: falls to 0 over the steps.
       steps: optimiser steps planned.
+      beta_2: decay of the second moment, in [0, 1); for those that have one.
 
     Raises:
-      UserError: there is no such optimiser or schedule, or the rate is not above 0.
+      UserError: there is no such optimiser or schedule, or a number is out of range.
     """
+    if not 0 <= beta_2 < 1:
+        raise UserError(f"`optimizer.beta_2` must be in [0, 1). Received: {beta_2}.")
     if not learning_rate > 0:
         raise UserError(
             f"`train.learning_rate` must be above 0. Received: {learning_rate}."
@@ -160,7 +167,7 @@ def make(
     rate = choose(_RATES, schedule, "train.learning_rate_schedule")
     rate = rate(learning_rate, steps)
     if name == "lazy_adam":
-        return LazyAdam(rate)
+        return LazyAdam(rate, beta_2=beta_2)
     # Without the second key Keras reads the settings as those of TF 2.10.
     settings = {"learning_rate": rate, "is_legacy_optimizer": False}
     try:
@@ -170,5 +177,7 @@ def make(
             "`optimizer.name` must be lazy_adam or a Keras optimiser, such as adam, "
             f"adagrad or sgd. Received: {name!r}."
         ) from error
+    if hasattr(optimizer, "beta_2"):
+        optimizer.beta_2 = beta_2
     spare_search(optimizer)
     return optimizer

@@ -82,7 +82,7 @@ def metrics(
       split: before any refit.
       test: the evaluation of the test set.
     """
-    selection = trained.passes[0].state
+    selection = trained.selection
     best = next(r for r in selection.history if r["epoch"] == selection.best_epoch)
     popularity = protocols.find(config.evaluation.protocol).evaluate(
         references.same_for_all(
@@ -95,6 +95,7 @@ def metrics(
     )
     return {
         "protocol": test.protocol,
+        **({"note": test.note} if test.note else {}),
         "refit": any(each.name == REFIT for each in trained.passes),
         "valid": {
             key.removeprefix("valid_"): value
@@ -122,6 +123,7 @@ def costs(trained: Trained, base_rss_bytes: int) -> dict[str, Any]:
             seconds=round(each.state.seconds, 3),
             peak_rss_bytes=each.state.peak_rss_bytes,
             size=each.size,
+            macs=each.macs,
         )
         for each in trained.passes
     ]

@@ -58,6 +58,13 @@ class Interactions:
         matrix.data[:] = 1.0
         return matrix
 
+    def merged(self, others: "Interactions") -> "Interactions":
+        """The pairs of both, by user, then item; without ratings and times."""
+        users = np.concatenate([self.users, others.users])
+        items = np.concatenate([self.items, others.items])
+        order = np.lexsort((items, users))
+        return Interactions(users[order], items[order])
+
 
 def empty_interactions() -> Interactions:
     """Interactions of nobody with nothing."""
@@ -97,6 +104,11 @@ class Split:
     """Training, validation and test interactions over one vocabulary.
 
     The three are disjoint, free of duplicates, and sorted by user, then item.
+
+    Attributes:
+      fold_in: where whole users are held out (strong generalisation), the items
+        of theirs that a model is asked from: never trained on, and of users who
+        have no training item. None where all users are trained on.
     """
 
     name: str
@@ -108,6 +120,7 @@ class Split:
     candidates: np.ndarray | None = None
     label: str = "given"
     warnings: tuple[str, ...] = ()
+    fold_in: Interactions | None = None
 
     @property
     def num_users(self) -> int:
@@ -118,9 +131,12 @@ class Split:
         return len(self.item_ids)
 
     def fingerprint(self) -> str:
-        """sha256 (hex) over vocabulary sizes and the pairs of the three parts."""
+        """sha256 (hex) over vocabulary sizes and the pairs of all parts."""
         digest = hashlib.sha256(f"{self.num_users} {self.num_items}".encode())
-        for part in (self.train, self.validation, self.test):
+        parts = [self.train, self.validation, self.test]
+        if self.fold_in is not None:
+            parts.append(self.fold_in)
+        for part in parts:
             digest.update(b"|")
             digest.update(np.ascontiguousarray(part.users, "<i4").tobytes())
             digest.update(np.ascontiguousarray(part.items, "<i4").tobytes())
@@ -133,6 +149,25 @@ class Split:
     def activity(self) -> np.ndarray:
         """int64 [num_users]: training interactions of each user."""
         return np.bincount(self.train.users, minlength=self.num_users)
+
+    def known(self) -> Interactions:
+        """What a model is asked from: each user's training or fold-in items."""
+        return self.train if self.fold_in is None else self.train.merged(self.fold_in)
+
+    def with_validation(self) -> "Split":
+        """The split whose training part holds the validation part too.
+
+        Users held out for validation join with all their items, those folded in
+        included; those held out for the test stay out, as does the vocabulary.
+        """
+        train, fold_in = self.train.merged(self.validation), self.fold_in
+        if fold_in is not None:
+            joins = np.isin(fold_in.users, self.validation.users)
+            train = train.merged(fold_in.take(joins))
+            fold_in = fold_in.take(~joins)
+        return dataclasses.replace(
+            self, train=train, validation=empty_interactions(), fold_in=fold_in
+        )
 
 
 class Exchange(NamedTuple):
@@ -220,7 +255,8 @@ class RankingResult:
       mean: metric name to the mean over users; holds also what exists only
         over all users (`"coverage@20"`, `"tied_users@20"`).
       ci95: metric name to the (low, high) of a 95 % bootstrap interval.
-      left_out: users with held-out items but without training items.
+      left_out: users with held-out items but without any the model knows.
+      note: what a reader must know of how the model was asked, or "".
     """
 
     protocol: str
@@ -229,3 +265,4 @@ class RankingResult:
     mean: dict[str, float]
     ci95: dict[str, tuple[float, float]]
     left_out: int = 0
+    note: str = ""

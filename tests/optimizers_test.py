@@ -131,3 +131,19 @@ def test_by_name():
         optimizers.make("lazy_adm", 0.1)
     with pytest.raises(UserError, match=r"must be above 0\. Received: 0"):
         optimizers.make("adam", 0)
+
+
+def test_the_decay_of_the_second_moment():
+    for name in ("adam", "lazy_adam", "adamw"):
+        assert optimizers.make(name, 0.1, beta_2=0.9).beta_2 == 0.9
+    optimizers.make("sgd", 0.1, beta_2=0.9)  # has none
+    with pytest.raises(UserError, match=r"`optimizer.beta_2` must be in \[0, 1\)"):
+        optimizers.make("adam", 0.1, beta_2=1.0)
+
+
+def test_a_cosine_decay_ends_at_zero():
+    optimizer = optimizers.make("adam", 0.5, "cosine", 10)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10)]
+    assert rates == pytest.approx([0.5, 0.25, 0.0], abs=1e-6)
+    with pytest.raises(UserError, match="learning_rate_schedule` must be one of"):
+        optimizers.make("adam", 0.5, "linear", 10)

@@ -82,3 +82,51 @@ def test_the_fingerprint_is_of_sizes_and_pairs():
 )
 def test_the_fingerprint_tells_splits_apart(changed):
     assert make_split(**changed).fingerprint() != make_split().fingerprint()
+
+
+def strong_split():
+    """Users a is trained on, b validates, c tests."""
+    return make_split(
+        train=pairs((0, 0), (0, 1)),
+        fold_in=pairs((1, 1), (2, 0)),
+        validation=pairs((1, 0)),
+        test=pairs((2, 1)),
+    )
+
+
+def test_the_fingerprint_is_of_the_fold_in_too():
+    split = strong_split()
+    without = dataclasses.replace(split, fold_in=None)
+    changed = dataclasses.replace(split, fold_in=pairs((1, 1), (2, 1)))
+    assert len({each.fingerprint() for each in (split, without, changed)}) == 3
+
+
+def listed(part):
+    return list(zip(part.users.tolist(), part.items.tolist(), strict=True))
+
+
+def test_known_is_what_a_model_is_asked_from():
+    assert listed(make_split().known()) == [(0, 0), (0, 1), (2, 1)]
+    assert listed(strong_split().known()) == [(0, 0), (0, 1), (1, 1), (2, 0)]
+
+
+def test_merged_is_sorted():
+    merged = pairs((0, 1), (2, 0)).merged(pairs((0, 0), (1, 1)))
+    assert listed(merged) == [(0, 0), (0, 1), (1, 1), (2, 0)]
+    assert merged.users.dtype == merged.items.dtype == np.int32
+
+
+def test_with_validation():
+    together = make_split().with_validation()
+    assert listed(together.train) == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    assert len(together.validation) == 0
+    assert listed(together.test) == [(1, 0)]
+    assert together.fold_in is None
+
+
+def test_users_held_out_for_validation_join_with_all_their_items():
+    together = strong_split().with_validation()
+    assert listed(together.train) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert len(together.validation) == 0
+    assert listed(together.fold_in) == [(2, 0)]
+    assert listed(together.test) == [(2, 1)]

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from dsl_tf.accounting import macs, size
+from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
 from dsl_tf.types import StepSize
@@ -25,6 +26,7 @@ class PassCost:
       peak_rss_bytes: the most memory of the process in the pass; where the
         system cannot tell (not Linux), since its start.
       size: of a step.
+      macs: where it trained another model than the one reported on.
     """
 
     name: str
@@ -33,6 +35,7 @@ class PassCost:
     seconds: float
     peak_rss_bytes: int
     size: StepSize
+    macs: TrainingMacs | None = None
 
 
 def report(
@@ -69,7 +72,8 @@ def report(
     active_positions = sum(weight.nnz for weight in sparse.values())
     interaction = macs.interaction(model)
     each = [
-        macs.training(interaction, macs.updated(model, p.size), p.steps, p.size)
+        p.macs
+        or macs.training(interaction, macs.updated(model, p.size), p.steps, p.size)
         for p in passes
     ]
     return {

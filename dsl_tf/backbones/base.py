@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from ml_collections import config_dict
 
+from dsl_tf.data import negatives
+from dsl_tf.data.pipelines import Batches, Pairs
 from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import InteractionMacs, Split
 
 #: Users times items in one call of `interaction`: enough to share the work on an
 #: item between users, little enough for the cache. NeuMF (64-32-16) on all of
@@ -29,20 +32,34 @@ class Backbone(tfrs.Model, abc.ABC):
 
     `score` is `interaction(user_vectors(query), item_vectors())`. Evaluation,
     SavedModel and TFLite are built on these three, so that all of them rank
-    by the same numbers. The vectors hold what the tables store (nothing is
-    projected in them), so an export can pack them.
+    by the same numbers. Vectors hold what the tables store wherever they can
+    (nothing is projected in them), so that an export can pack them.
 
     Attributes:
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
-      dot_product: True promises that `interaction` is `users @ items.T` and
-        nothing else. An export may then score the packed non-zeros of an item
-        without building its vector.
     """
 
     num_users: int
     num_items: int
-    dot_product: bool = False
+
+    def batches(
+        self, split: Split, config: config_dict.ConfigDict, seed: int
+    ) -> Batches:
+        """What `compute_loss` is given, step by step: positives with negatives.
+
+        Args:
+          split: its training part is used.
+          config: the node `train`.
+          seed: the run's seed.
+
+        Raises:
+          UserError: a key is out of range.
+        """
+        sampler = negatives.find(config.sampling)(
+            split.train, split.num_users, split.num_items
+        )
+        return Pairs(split, config.batch_size, sampler, config.negatives, seed)
 
     @abc.abstractmethod
     def compute_loss(
@@ -227,7 +244,8 @@ class DotProductBackbone(Backbone):
 
 def batch_items(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Each positive's item and its negatives, int32 [B, 1 + n]."""
-    item, negatives = inputs["item"][:, None], inputs["negatives"]
+    item = tf.convert_to_tensor(inputs["item"])[:, None]
+    negatives = tf.convert_to_tensor(inputs["negatives"])
     if negatives.shape.rank == 1:
         shape = tf.stack([tf.size(item), tf.size(negatives)])
         negatives = tf.broadcast_to(negatives, shape)

@@ -90,14 +90,15 @@ class LightGCN(DotProductBackbone):
             stddev=initial_stddev, seed=streams.key(seed, "initial/lightgcn")
         )
         self.tables = tables.user_item(embedding_dim, "lightgcn", initial)
+        for look_up in self.tables.look_ups().values():  # makes the tables
+            look_up(tf.zeros([1], tf.int32))
         graph = adjacency(split.train, self.num_users, self.num_items)
         self._propagated = MeanPropagation(graph, num_layers)
-        self._propagation_macs = graph.nnz * embedding_dim * num_layers
+        self._propagation_macs = len(graph.data) * embedding_dim * num_layers
         self._in_graph = tf.constant(np.diff(graph.indptr) > 0)
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""
-        self.tables.users(inputs["user"])  # makes the tables
         return dot_logits(*self._rows(self._propagated(self.tables.whole()), inputs))
 
     def compute_loss(

@@ -7,12 +7,19 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dsl_tf import streams
-from dsl_tf.data import holdout
+from dsl_tf.data import holdout, strong_generalization
 from dsl_tf.data import interactions as steps
 from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset, Interactions, Split
 
-WAYS = ("auto", "given", "ratio", "leave_one_out", "temporal")
+WAYS = (
+    "auto",
+    "given",
+    "ratio",
+    "leave_one_out",
+    "temporal",
+    "strong_generalization",
+)
 
 
 class _Parts(NamedTuple):
@@ -42,6 +49,15 @@ def check(config: ConfigDict) -> None:
             "`data.validation_fraction` must be in [0, 1). Received: "
             f"validation_fraction={config.validation_fraction}."
         )
+    if config.split == "strong_generalization" and not (
+        0 < config.validation_fraction < 0.5
+    ):
+        raise UserError(
+            "`data.validation_fraction` must be in (0, 0.5) for "
+            "`data.split=strong_generalization`, which holds out that share of the "
+            "users twice. Received: "
+            f"validation_fraction={config.validation_fraction}."
+        )
     if config.seed < 0:
         raise UserError(
             f"`data.seed` must be at least 0. Received: seed={config.seed}."
@@ -51,10 +67,11 @@ def check(config: ConfigDict) -> None:
 def split_dataset(dataset: Dataset, config: ConfigDict) -> Split:
     """Splits a data set whose parts are sorted and free of duplicates.
 
-    A split that comes with the source is used as given. Validation is carved
-    from training where the source brings none: at random, or the latest ones
-    where the test split is by time (`holdout.validation_counts` of each user;
-    one each where the test part is one each).
+    A split that comes with the source is used as given, or, where another way is
+    asked for, dissolved. Validation is carved from training where the source
+    brings none: at random, or the latest ones where the test split is by time
+    (`holdout.validation_counts` of each user; one each where the test part is one
+    each). The way `strong_generalization` holds out users, not items of each.
 
     Args:
       dataset: as `loading.filtered` returns it.
@@ -67,6 +84,23 @@ def split_dataset(dataset: Dataset, config: ConfigDict) -> Split:
     if way == "auto":
         way = "ratio" if dataset.test is None else "given"
     warnings = list(dataset.warnings)
+    if way == "strong_generalization":
+        everything = _together(dataset, warnings)
+        split = strong_generalization.split_users(dataset, everything, config)
+    else:
+        split = _split_items(dataset, way, config, warnings)
+    if not len(split.train) or not len(split.test):
+        raise UserError(
+            "A split must have training and test interactions. Received: "
+            f"{len(split.train)} and {len(split.test)} in {dataset.name!r}."
+        )
+    return dataclasses.replace(split, warnings=(*warnings, *split.warnings))
+
+
+def _split_items(
+    dataset: Dataset, way: str, config: ConfigDict, warnings: list[str]
+) -> Split:
+    """A split that holds out some items of every user."""
     if way == "given":
         label, candidates = dataset.split_label, dataset.candidates
         parts = _given(dataset, warnings)
@@ -80,11 +114,6 @@ def split_dataset(dataset: Dataset, config: ConfigDict) -> Split:
         by_time = way in ("leave_one_out", "temporal")
         mask = _carved(train, len(dataset.user_ids), one_each, by_time, config)
         train, validation = train.take(~mask), train.take(mask)
-    if not len(train) or not len(test):
-        raise UserError(
-            "A split must have training and test interactions. Received: "
-            f"{len(train)} and {len(test)} in {dataset.name!r}."
-        )
     split = Split(
         dataset.name,
         dataset.user_ids,
@@ -94,9 +123,8 @@ def split_dataset(dataset: Dataset, config: ConfigDict) -> Split:
         test,
         candidates,
         label,
-        tuple(warnings),
     )
-    return dataclasses.replace(split, warnings=split.warnings + untidy(split))
+    return dataclasses.replace(split, warnings=untidy(split))
 
 
 def _label(config: ConfigDict, way: str) -> str:
@@ -132,10 +160,7 @@ def _anew(
     dataset: Dataset, way: str, config: ConfigDict, warnings: list[str]
 ) -> _Parts:
     """Splits all interactions, whatever part of the source they are in."""
-    together = steps.concatenate(steps.parts(dataset))
-    everything = steps.unique_pairs(together, len(dataset.item_ids))
-    if lost := len(together) - len(everything):
-        warnings.append(f"{lost:,} pairs in two parts of the source were merged.")
+    everything = _together(dataset, warnings)
     counts = np.bincount(everything.users, minlength=len(dataset.user_ids))
     rng = streams.generator(config.seed, "test split")
     if way == "temporal":
@@ -147,6 +172,15 @@ def _anew(
         held_out = holdout.test_counts(counts, config.test_fraction)
         mask = holdout.random_per_user(everything, held_out, rng)
     return _Parts(everything.take(~mask), None, everything.take(mask))
+
+
+def _together(dataset: Dataset, warnings: list[str]) -> Interactions:
+    """All interactions of all parts, sorted, each pair once."""
+    together = steps.concatenate(steps.parts(dataset))
+    everything = steps.unique_pairs(together, len(dataset.item_ids))
+    if lost := len(together) - len(everything):
+        warnings.append(f"{lost:,} pairs in two parts of the source were merged.")
+    return everything
 
 
 def _carved(

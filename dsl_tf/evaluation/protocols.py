@@ -2,64 +2,28 @@
 
 Example:
     protocol = protocols.find("full_ranking")
+    query = protocol.query(split)
+    score = lambda users: model.score(query(users))
     result = protocol.evaluate(score, split, "test", cutoffs=(20,), seed=0)
     result.mean["recall@20"], result.ci95["recall@20"]
 """
 
-import abc
 import dataclasses
 import re
 import zlib
-from typing import Literal
 
 import numpy as np
-import scipy.sparse
+import tensorflow as tf
 
 from dsl_tf.errors import UserError
-from dsl_tf.evaluation import candidates, intervals, metrics, ranking
-from dsl_tf.types import Interactions, RankingResult, Split
+from dsl_tf.evaluation import base, candidates, metrics, ranking
+from dsl_tf.types import RankingResult, Split
 
-Part = Literal["validation", "test"]
-
-
-class Protocol(abc.ABC):
-    """A way to ask a model for the held-out items of each user."""
-
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """What `find` knows it by and tables print."""
-
-    @abc.abstractmethod
-    def evaluate(
-        self,
-        score: ranking.Score,
-        split: Split,
-        part: Part,
-        cutoffs: tuple[int, ...],
-        seed: int,
-    ) -> RankingResult:
-        """Measures a model on the held-out interactions of one part.
-
-        Users of the part without any training item are left out and counted.
-
-        Args:
-          score: user row numbers int32 [B] to scores float32 [B, num_items];
-            -inf for an item that cannot be recommended. It is traced by
-            `tf.function` once an evaluation, and called on batches of
-            `ranking.batch_size(num_items)` users.
-          split: training and held-out interactions.
-          part: `"validation"` or `"test"`.
-          cutoffs: every K to report, each at least 1.
-          seed: the run's seed, for ties, draws and the bootstrap.
-
-        Raises:
-          UserError: a bad cut-off, a part without users, or a NaN score.
-        """
+Part = base.Part
 
 
 @dataclasses.dataclass(frozen=True)
-class FullRanking(Protocol):
+class FullRanking(base.Protocol):
     """Every item is a candidate, but what the model may know of the user.
 
     When testing that is the user's training and validation items; when
@@ -80,19 +44,20 @@ class FullRanking(Protocol):
         self,
         score: ranking.Score,
         split: Split,
-        part: Part,
+        part: base.Part,
         cutoffs: tuple[int, ...],
         seed: int,
     ) -> RankingResult:
-        _check(cutoffs)
-        held_out = _held_out(split, part)
-        users, left_out = _evaluated_users(split, held_out, part)
+        base.check_cutoffs(cutoffs)
+        self.check(split)
+        held_out = base.held_out_items(split, part)
+        users, left_out = base.evaluated_users(split, held_out, part)
         if self.users is not None and self.users < len(users):
             rng = np.random.default_rng([seed, zlib.crc32(b"evaluated users")])
             users = np.sort(rng.choice(users, self.users, replace=False))
-        known = _matrix(split.train, split)
+        known = base.matrix(split.known(), split)
         if part == "test":
-            known += _matrix(split.validation, split)
+            known += base.matrix(split.validation, split)
         top = ranking.rank(score, users, known, max(cutoffs), seed)
         found = metrics.hits(users, top.items, held_out, split.num_items)
         counts = np.bincount(held_out.users, minlength=split.num_users)[users]
@@ -102,11 +67,43 @@ class FullRanking(Protocol):
             over_all[f"coverage@{cutoff}"] = covered
             over_all[f"tied_users@{cutoff}"] = float(top.tied(cutoff).mean())
         per_user = metrics.per_user(found, counts, cutoffs)
-        return _result(self.name, users, per_user, over_all, left_out, seed)
+        return base.result(self, users, per_user, over_all, left_out, seed)
+
+
+class StrongGeneralization(FullRanking):
+    """Full ranking for users whom the model was not trained on.
+
+    Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018,
+    sec. 4.1: the model is asked from a held-out user's fold-in items, those are
+    masked, and the rest of the user's items are to be found. Their recall is
+    `recall_capped@K`.
+    """
+
+    note = "asked from fold-in items; a user's own row, where a model has one, is 0"
+
+    @property
+    def name(self) -> str:
+        return "strong_generalization"
+
+    def check(self, split: Split) -> None:
+        """Users must be held out."""
+        if split.fold_in is None:
+            raise UserError(
+                "`evaluation.protocol=strong_generalization` needs held-out users, "
+                "which `data.split=strong_generalization` makes. Received: "
+                f"{split.label!r}."
+            )
+
+    def query(self, split: Split) -> base.Query:
+        """How a model is asked: by the fold-in items of users, ragged [B, None]."""
+        self.check(split)
+        known = base.matrix(split.known(), split)
+        history = tf.RaggedTensor.from_row_splits(known.indices, known.indptr)
+        return lambda users: {"history": tf.gather(history, users)}
 
 
 @dataclasses.dataclass(frozen=True)
-class LeaveOneOutSampled(Protocol):
+class LeaveOneOutSampled(base.Protocol):
     """One held-out item among 99 fixed negatives (NCF, He et al. 2017).
 
     Only to compare with that literature: HR@10 is `hit@10`. A user with several
@@ -130,14 +127,15 @@ class LeaveOneOutSampled(Protocol):
         self,
         score: ranking.Score,
         split: Split,
-        part: Part,
+        part: base.Part,
         cutoffs: tuple[int, ...],
         seed: int,
     ) -> RankingResult:
-        _check(cutoffs)
-        interactions = _held_out(split, part)
-        users, left_out = _evaluated_users(split, interactions, part)
-        held_out = _matrix(interactions, split)
+        base.check_cutoffs(cutoffs)
+        self.check(split)
+        interactions = base.held_out_items(split, part)
+        users, left_out = base.evaluated_users(split, interactions, part)
+        held_out = base.matrix(interactions, split)
         placing = candidates.place(
             score,
             users,
@@ -162,26 +160,26 @@ class LeaveOneOutSampled(Protocol):
             f"tied_users@{cutoff}": float(per_user.pop(f"tied_users@{cutoff}").mean())
             for cutoff in cutoffs
         }
-        return _result(self.name, users, per_user, over_all, left_out, seed)
+        return base.result(self, users, per_user, over_all, left_out, seed)
 
     def _negatives(
-        self, split: Split, part: Part, users: np.ndarray, seed: int
+        self, split: Split, part: base.Part, users: np.ndarray, seed: int
     ) -> np.ndarray:
         if part == "test" and split.candidates is not None:
             return split.candidates[users]
-        known = _matrix(split.train, split) + _matrix(split.validation, split)
+        known = base.matrix(split.train, split) + base.matrix(split.validation, split)
         if part == "test":
-            known += _matrix(split.test, split)
+            known += base.matrix(split.test, split)
         known.sort_indices()
         return candidates.draw_negatives(users, known, self.negatives, seed)
 
 
-def find(name: str) -> Protocol:
+def find(name: str) -> base.Protocol:
     """The protocol of a name.
 
     Args:
-      name: `"full_ranking"`, `"full_ranking(users=1000)"` (any number from 1)
-        or `"leave_one_out_sampled"`.
+      name: `"full_ranking"`, `"full_ranking(users=1000)"` (any number from 1),
+        `"leave_one_out_sampled"` or `"strong_generalization"`.
 
     Raises:
       UserError: there is none; the message lists those that exist.
@@ -190,52 +188,11 @@ def find(name: str) -> Protocol:
         return FullRanking()
     if name == "leave_one_out_sampled":
         return LeaveOneOutSampled()
+    if name == "strong_generalization":
+        return StrongGeneralization()
     if limit := re.fullmatch(r"full_ranking\(users=([1-9]\d*)\)", name):
         return FullRanking(users=int(limit[1]))
     raise UserError(
         "`evaluation.protocol` must be one of full_ranking, full_ranking(users=n), "
-        f"leave_one_out_sampled. Received: {name!r}."
+        f"leave_one_out_sampled, strong_generalization. Received: {name!r}."
     )
-
-
-def _check(cutoffs: tuple[int, ...]) -> None:
-    if not cutoffs or min(cutoffs) < 1:
-        raise UserError(
-            "`evaluation.cutoffs` must be one or more numbers from 1. "
-            f"Received: {cutoffs}."
-        )
-
-
-def _held_out(split: Split, part: Part) -> Interactions:
-    return {"validation": split.validation, "test": split.test}[part]
-
-
-def _matrix(interactions: Interactions, split: Split) -> scipy.sparse.csr_matrix:
-    return interactions.csr(split.num_users, split.num_items)
-
-
-def _evaluated_users(
-    split: Split, held_out: Interactions, part: Part
-) -> tuple[np.ndarray, int]:
-    """Users to evaluate, int32 ascending, and how many had to be left out."""
-    users = np.unique(held_out.users).astype(np.int32)
-    trained = split.activity()[users] > 0
-    if not trained.any():
-        raise UserError(
-            f"The {part} part must have a user with held-out and training items. "
-            f"Received: {len(users)} users with held-out items."
-        )
-    return users[trained], int((~trained).sum())
-
-
-def _result(
-    name: str,
-    users: np.ndarray,
-    per_user: dict[str, np.ndarray],
-    over_all: dict[str, float],
-    left_out: int,
-    seed: int,
-) -> RankingResult:
-    mean = {metric: float(values.mean()) for metric, values in per_user.items()}
-    interval = intervals.bootstrap(per_user, seed)
-    return RankingResult(name, users, per_user, mean | over_all, interval, left_out)

@@ -36,9 +36,10 @@ class ExportedFiles:
     Attributes:
       files: name inside the run folder to bytes; `saved_model` is the sum of
         its files.
-      files_detail: model file to its bytes by part: `tables` (user and item
-        vectors as stored), `histories`, `network` (weights of the
-        interaction), `other` (popularity, graph): what is left.
+      files_detail: model file to its bytes by part: `tables` (vectors of users and
+        items, and rows that user vectors are made of, as stored), `histories`,
+        `network` (weights of the interaction and of the encoder's layers), `other`
+        (popularity, graph): what is left.
     """
 
     files: dict[str, int]
@@ -67,7 +68,8 @@ def export_model(
       folder: the run folder.
       k: length of a ranking.
       users: `"none"` leaves the user table out of the `.tflite` files, which
-        then have the signatures `recommend_vector` and `item_vector` only.
+        then have the signatures `recommend_vector`, `item_vector` and, of an
+        autoencoder, `from_history` only.
       layout: of item tables in the `.tflite` files, one of `LAYOUTS`: fewest
         bytes, or fast rankings of a backbone that scores by inner products.
       formats: which of `FORMATS` to write.

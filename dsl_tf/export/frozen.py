@@ -1,16 +1,18 @@
 """Everything an export needs from a trained backbone and its split."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from dsl_tf.backbones.base import Backbone, DotProductBackbone
+from dsl_tf.backbones._autoencoder import Autoencoder
+from dsl_tf.backbones.base import WEIGHTS_AT_ONCE, Backbone, DotProductBackbone
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes
-from dsl_tf.types import Interactions, Split
+from dsl_tf.export.encoder import EncodedUsers, Encoder
+from dsl_tf.types import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +30,15 @@ class FrozenModel:
       popularity: int64 [num_items], training interactions by position.
       history_offsets: int [num_users + 1]; the history of user u is
         `history[history_offsets[u]:history_offsets[u + 1]]`.
-      history: int32 [n], positions of training and validation items.
+      history: int32 [n], positions of the items that a user's vector may be made
+        of (training items, or those folded in), then of validation items.
       interaction: `(users [B, du], items [n, di]) -> scores [B, n]`.
       queries: user vectors [B, du] to what item vectors are multiplied with,
         [B, di], where `interaction` is that inner product; else None.
-      network: the variables that `interaction` reads. They are the backbone's
-        own, not copies: export before training goes on.
+      network: the variables that `interaction` and the encoder read. They are the
+        backbone's own, not copies: export before training goes on.
+      encoder: what makes user vectors of histories; None where a user's vector
+        can only be looked up.
     """
 
     users: scipy.sparse.csr_matrix
@@ -45,6 +50,7 @@ class FrozenModel:
     interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     queries: Callable[[tf.Tensor], tf.Tensor] | None
     network: tuple[tf.Variable, ...]
+    encoder: Encoder | None = None
 
     @property
     def num_users(self) -> int:
@@ -56,7 +62,7 @@ class FrozenModel:
 
     @property
     def network_bytes(self) -> int:
-        """Bytes of the interaction's weights; masks are not counted."""
+        """Bytes of the network's weights; masks are not counted."""
         return sum(nbytes(v) for v in self.network if v.dtype.is_floating)
 
 
@@ -80,47 +86,100 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
             f"{sizes} and {(split.num_users, split.num_items)}."
         )
     order = TieOrder(split.num_items, seed)
-    positions = np.arange(split.num_items, dtype=np.int64)
-    parts = (split.train, split.validation)
-    seen = Interactions(
-        np.concatenate([part.users for part in parts]),
-        order.positions(np.concatenate([part.items for part in parts]).astype("int64")),
-    ).csr(*sizes)
-    users = _non_zeros(backbone.user_blocks())
-    items = _non_zeros(backbone.item_blocks(order.items(positions)))
+    by_position = order.items(np.arange(split.num_items, dtype=np.int64))
+    offsets, history = _histories(split, order)
+    encoder = None
+    if isinstance(backbone, Autoencoder):
+        encoder = _encoder(backbone, split, by_position)
+        # Not the backbone's vectors: it does not know the users held out.
+        users = _table(
+            EncodedUsers(encoder, tf.constant(offsets), tf.constant(history)).rows,
+            np.arange(split.num_users),
+        )
+    else:
+        users = _non_zeros(backbone.user_blocks())
+    items = _non_zeros(backbone.item_blocks(by_position))
+    widths = [tf.TensorSpec([None, each.shape[1]]) for each in (users, items)]
+    network = _variables_of(backbone.interaction, *widths)
+    if encoder is not None:
+        rows, counts = tf.TensorSpec([None, encoder.width]), tf.TensorSpec([None])
+        own = None if encoder.users is None else rows
+        network |= _variables_of(encoder.encode, rows, counts, own)
     return FrozenModel(
         users=users,
         items=items,
         order=order,
-        popularity=split.popularity()[order.items(positions)],
-        history_offsets=seen.indptr,
-        history=seen.indices.astype(np.int32),
+        popularity=split.popularity()[by_position],
+        history_offsets=offsets,
+        history=history,
         interaction=backbone.interaction,
         queries=(
             backbone.query_vectors if isinstance(backbone, DotProductBackbone) else None
         ),
-        network=_variables_of(backbone.interaction, users.shape[1], items.shape[1]),
+        # A trace has them in no fixed order; files shall not differ by it.
+        network=tuple(sorted(network.values(), key=lambda variable: variable.name)),
+        encoder=encoder,
     )
 
 
-def _non_zeros(blocks: Iterator[np.ndarray]) -> scipy.sparse.csr_matrix:
+def _histories(split: Split, order: TieOrder) -> tuple[np.ndarray, np.ndarray]:
+    """`history_offsets` and `history` of a `FrozenModel`."""
+    parts = (split.known(), split.validation)
+    users = np.concatenate([part.users for part in parts])
+    items = np.concatenate([part.items for part in parts])
+    counts = np.bincount(users, minlength=split.num_users)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    by_user = np.argsort(users, kind="stable")  # keeps the first part first
+    return (
+        offsets.astype(np.int32 if len(users) < 2**31 else np.int64),
+        order.positions(items[by_user].astype(np.int64)).astype(np.int32),
+    )
+
+
+def _encoder(backbone: Autoencoder, split: Split, by_position: np.ndarray) -> Encoder:
+    """The encoder of an autoencoder.
+
+    The own row of a user without training items is what the training began with:
+    it means nothing, and the evaluation asks without it.
+    """
+    trained = tf.constant(split.activity() > 0)
+
+    def own_rows(users: tf.Tensor) -> tf.Tensor:
+        rows = backbone.user_rows(users)
+        return tf.where(tf.gather(trained, users)[:, None], rows, 0.0)
+
+    everyone = np.arange(split.num_users)
+    has_own = backbone.user_rows(tf.constant(everyone[:1])) is not None
+    known = split.known()
+    return Encoder(
+        items=_table(backbone.encoder_rows, by_position),
+        users=_table(own_rows, everyone) if has_own else None,
+        counts=np.bincount(known.users, minlength=split.num_users).astype(np.int32),
+        encode=backbone.encode,
+    )
+
+
+def _table(
+    read: Callable[[tf.Tensor], tf.Tensor], rows: np.ndarray
+) -> scipy.sparse.csr_matrix:
+    """The rows that a function reads, a block at a time, float32 [n, width]."""
+    width = read(tf.constant(rows[:1])).shape[1]
+    blocks = np.array_split(rows, -(-len(rows) * width // WEIGHTS_AT_ONCE))
+    return _non_zeros(read(tf.constant(block)).numpy() for block in blocks)
+
+
+def _non_zeros(blocks: Iterable[np.ndarray]) -> scipy.sparse.csr_matrix:
     """Blocks of rows as one matrix, float32 [n, width], columns ascending."""
     return scipy.sparse.vstack([*map(scipy.sparse.csr_matrix, blocks)], format="csr")
 
 
 def _variables_of(
-    interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    user_width: int,
-    item_width: int,
-) -> tuple[tf.Variable, ...]:
-    """The variables that a function reads, found by tracing it.
+    function: Callable[..., tf.Tensor], *specs: tf.TensorSpec | None
+) -> dict[int, tf.Variable]:
+    """The variables that a function of tensors reads, found by tracing it, by id.
 
     A SavedModel must track each variable that its functions capture, and
     tracking the backbone would save the training tables and the optimiser too.
     """
-    trace = tf.function(interaction).get_concrete_function(
-        tf.TensorSpec([None, user_width], tf.float32),
-        tf.TensorSpec([None, item_width], tf.float32),
-    )
-    # The trace has them in no fixed order; files shall not differ by it.
-    return tuple(sorted(trace.variables, key=lambda variable: variable.name))
+    trace = tf.function(function).get_concrete_function(*specs)
+    return {id(variable): variable for variable in trace.variables}

@@ -1,4 +1,4 @@
-"""The SavedModel: recommendations for users known to the server."""
+"""The SavedModel: recommendations for users known to the server, or by a history."""
 
 import os
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from dsl_tf.export.codings import nbytes
 from dsl_tf.export.console import quiet_tensorflow
+from dsl_tf.export.encoder import EncodedUsers
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.layouts import store
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
@@ -15,6 +16,10 @@ from dsl_tf.files import replacing
 
 #: User-item pairs scored at once. With 128 activations a pair, 128 MiB.
 PAIRS_PER_BLOCK = 2**18
+#: Weights of item rows that are built at once: 8 MiB, some of which are held while
+#: they are unpacked. At 40,000 x 601, 80 % sparse, one user: 1.1 s, 200 MB less
+#: memory than whole, which took 1.7 s.
+WEIGHTS_PER_BLOCK = 2**21
 #: Items scored at once at least, however many users are asked for.
 SMALLEST_BLOCK = 64
 
@@ -23,7 +28,8 @@ class ServingModule(Ranker):
     """What the SavedModel holds; never the training model itself.
 
     Its tables are float32 in the layout of fewest bytes. Rows are built, in
-    blocks: they serve all users of a batch.
+    blocks: they serve all users of a batch. Where the model makes user vectors of
+    histories, it is done at each request, and no table of users is held.
 
     Args:
       frozen: the model to serve.
@@ -33,9 +39,14 @@ class ServingModule(Ranker):
     def __init__(self, frozen: FrozenModel, k: int):
         super().__init__(frozen, store(frozen.items, "float32", "small"), k)
         self.num_users = frozen.num_users
-        self.users = store(frozen.users, "float32", "small")
         self.history_offsets = tf.Variable(frozen.history_offsets, trainable=False)
         self.history = tf.Variable(frozen.history, trainable=False)
+        self.encoded: EncodedUsers | None = None
+        if frozen.encoder is not None:
+            self.encoded = EncodedUsers(
+                frozen.encoder, self.history_offsets, self.history
+            )
+        self.users = self.encoded or store(frozen.users, "float32", "small")
 
     @tf.function
     def recommend(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -52,29 +63,31 @@ class ServingModule(Ranker):
         end = tf.where(known, tf.gather(self.history_offsets, safe + 1), begin)
         steps = tf.ragged.range(begin, end)
         seen = tf.gather(self.history, steps.values)
-        rows = tf.cast(steps.value_rowids(), tf.int32)
-        smallest = min(SMALLEST_BLOCK, self.num_items)
-        block = tf.clip_by_value(
-            PAIRS_PER_BLOCK // tf.maximum(tf.size(user_id), 1),
-            smallest,
-            self.num_items,
-        )
+        owners = tf.cast(steps.value_rowids(), tf.int32)
+        return self._rank(self.users.rows(safe), known, seen, owners)
 
-        vectors = self.users.rows(safe)
-        known = usable(vectors, known)[:, None]
+    @tf.function
+    def from_history(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The k best items that are not in each history, for users never seen.
 
-        def score(start: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-            positions = start + tf.range(block)
-            scores = self.interaction(vectors, self.items.rows(positions))
-            scores = tf.where(known, scores, self.popular(positions))
-            scores = tf.where(positions >= new, scores, EXCLUDED)
-            here = tf.logical_and(seen >= start, seen < start + block)
-            cells = tf.stack([rows, seen - start], axis=1)
-            cells = tf.boolean_mask(cells, here)
-            nothing = tf.fill([tf.shape(cells)[0]], EXCLUDED)
-            return tf.tensor_scatter_nd_update(scores, cells, nothing)
+        Args:
+          history: int32 [B, L] item ids; -1, repeated and unknown ids do no harm.
+            A history without items ranks by popularity.
 
-        return self.rank(score, tf.size(user_id), block)
+        Returns:
+          `item_ids` int32 [B, k] and `scores` float32 [B, k].
+        """
+        assert self.encoded is not None
+        count = tf.shape(history)[0]
+        exists, _ = within(history, self.num_items)
+        # Each pair once, by history, then item: the order that known users' have.
+        row = tf.range(tf.cast(count, tf.int64))[:, None]
+        pairs = row * self.num_items + tf.cast(history, tf.int64)
+        pairs = tf.sort(tf.unique(tf.boolean_mask(pairs, exists))[0])
+        seen = self.positions(pairs % self.num_items)
+        owners = tf.cast(pairs // self.num_items, tf.int32)
+        vectors = self.encoded.encoder.vectors(seen, owners, count)
+        return self._rank(vectors, tf.fill([count], True), seen, owners)
 
     @tf.function
     def score(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -106,20 +119,57 @@ class ServingModule(Ranker):
         """The concrete functions, by the name a server calls them."""
         user_id = tf.TensorSpec([None], tf.int64, name="user_id")
         item_id = tf.TensorSpec([None], tf.int64, name="item_id")
-        return {
+        history = tf.TensorSpec([None, None], tf.int32, name="history")
+        functions = {
             "serving_default": self.recommend.get_concrete_function(user_id),
             "score": self.score.get_concrete_function(user_id, item_id),
         }
+        if self.encoded is not None:
+            functions["from_history"] = self.from_history.get_concrete_function(history)
+        return functions
 
     @property
     def table_bytes(self) -> int:
-        """Bytes of the user and the item table."""
+        """Bytes of the item table, and of what user vectors are read from."""
         return self.users.nbytes + self.items.nbytes
 
     @property
     def history_bytes(self) -> int:
         """Bytes of the users' histories."""
-        return nbytes(self.history_offsets) + nbytes(self.history)
+        stored = nbytes(self.history_offsets) + nbytes(self.history)
+        return stored + (self.encoded.history_bytes if self.encoded else 0)
+
+    def _rank(
+        self, vectors: tf.Tensor, known: tf.Tensor, seen: tf.Tensor, owners: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Rankings without what was seen.
+
+        Args:
+          vectors: float32 [B, du].
+          known: bool [B], False ranks by popularity.
+          seen: int32 [n], positions.
+          owners: int32 [n], the rows of `vectors` that have seen them.
+        """
+        smallest = min(SMALLEST_BLOCK, self.num_items)
+        users = tf.shape(vectors)[0]
+        most = min(max(WEIGHTS_PER_BLOCK // self.items.width, smallest), self.num_items)
+        block = tf.clip_by_value(
+            PAIRS_PER_BLOCK // tf.maximum(users, 1), smallest, most
+        )
+        known = usable(vectors, known)[:, None]
+
+        def score(start: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+            positions = start + tf.range(block)
+            scores = self.interaction(vectors, self.items.rows(positions))
+            scores = tf.where(known, scores, self.popular(positions))
+            scores = tf.where(positions >= new, scores, EXCLUDED)
+            here = tf.logical_and(seen >= start, seen < start + block)
+            cells = tf.stack([owners, seen - start], axis=1)
+            cells = tf.boolean_mask(cells, here)
+            nothing = tf.fill([tf.shape(cells)[0]], EXCLUDED)
+            return tf.tensor_scatter_nd_update(scores, cells, nothing)
+
+        return self.rank(score, users, block)
 
 
 def save(module: ServingModule, folder: Path) -> Path:

@@ -21,10 +21,10 @@ class MeanPropagation:
     def __init__(self, graph: scipy.sparse.csr_matrix, layers: int) -> None:
         entries = graph.tocoo()
         with tf.init_scope():
-            self._graph = tf.raw_ops.SparseTensorToCSRSparseMatrix(
-                indices=np.stack([entries.row, entries.col], axis=1).astype(np.int64),
-                values=entries.data,
-                dense_shape=np.array(graph.shape, np.int64),
+            self._graph = _compressed(
+                np.stack([entries.row, entries.col], axis=1).astype(np.int64),
+                entries.data,
+                np.array(graph.shape, np.int64),
             )
         self._layers = layers
 
@@ -44,3 +44,17 @@ class MeanPropagation:
             product = tf.raw_ops.SparseMatrixMatMul(a=self._graph, b=total)
             total = table + tf.ensure_shape(product, table.shape)
         return total / (self._layers + 1)
+
+
+@tf.function
+def _compressed(
+    indices: tf.Tensor, values: tf.Tensor, dense_shape: tf.Tensor
+) -> tf.Tensor:
+    """A CSR matrix, a variant tensor.
+
+    As a function, which notes type and shape on what it returns: without them
+    another function could not take the matrix in.
+    """
+    return tf.raw_ops.SparseTensorToCSRSparseMatrix(
+        indices=indices, values=values, dense_shape=dense_shape
+    )

@@ -28,6 +28,10 @@ class Tables(keras.layers.Layer, abc.ABC):
     def look_ups(self) -> Mapping[str, LookUp]:
         """How rows are read, by whose they are: `"users"`, `"items"` or both."""
 
+    def square_sum(self) -> tf.Tensor:
+        """Sum of the squares of what is stored, a scalar; no dense form is made."""
+        return tf.add_n([2 * tf.nn.l2_loss(w) for w in self.trainable_variables])
+
 
 class OneTable(Tables):
     """A table of users or of items alone, such as an autoencoder's matrices.

@@ -1,7 +1,6 @@
 """What every method shares: one door, `train(task, config)`, and the passes behind."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,19 +10,23 @@ import tensorflow as tf
 from ml_collections import config_dict
 
 from dsl_tf import optimizers, plugins
-from dsl_tf.backbones.base import Backbone, Prepared
+from dsl_tf.accounting.macs import TrainingMacs
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import UserError
-from dsl_tf.evaluation import protocols
 from dsl_tf.layers.tables import TableFactory
+from dsl_tf.methods import _pretraining
 from dsl_tf.training import checkpoints
+from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.training.fit import FitSettings, fit
 from dsl_tf.training.state import TrainingState
-from dsl_tf.types import Interactions, RankingResult, Split, StepSize
+from dsl_tf.types import Split, StepSize
 
 #: Names of passes: selected on validation; anew on training and validation.
 SELECT, REFIT = "select", "refit"
+#: Of all stages of both, where a backbone is pretrained: see `_pretraining`.
+STAGES = {SELECT: ("pretrain", SELECT), REFIT: ("pretrain_refit", REFIT)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +54,13 @@ class Pass:
       name: `SELECT`, `REFIT`, or what the method calls it.
       state: how it ended.
       size: of its steps.
+      macs: what it took, where it trained another model than the one handed back.
     """
 
     name: str
     state: TrainingState
     size: StepSize
+    macs: TrainingMacs | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +76,11 @@ class Trained:
     model: Backbone
     split: Split
     passes: tuple[Pass, ...]
+
+    @property
+    def selection(self) -> TrainingState:
+        """How the pass ended that validation selected the model in."""
+        return next(each.state for each in self.passes if each.name == SELECT)
 
 
 #: Makes the tables for a split: what is dense, what is sparse.
@@ -103,6 +113,7 @@ def make_model(
         config.train.learning_rate,
         config.train.learning_rate_schedule,
         steps or config.train.epochs * batches.steps_per_epoch,
+        config.optimizer.beta_2,
     )
     model.compile(optimizer)
     model.optimizer.build(model.trainable_variables)
@@ -118,45 +129,6 @@ def make_backbone(
     row = tf.zeros([1], tf.int32)
     model({"user": row, "item": row, "negatives": row[:, None]})
     return model
-
-
-class Scorer:
-    """A model's `score` as a graph, traced once for all batches and epochs.
-
-    Args:
-      model: the model, which may be trained on between two evaluations.
-    """
-
-    def __init__(self, model: Backbone) -> None:
-        self._model = model
-
-        # Arguments, not captured: they change from one evaluation to the next.
-        @tf.function(reduce_retracing=True)
-        def score(users: tf.Tensor, items: tf.Tensor, prepared: Prepared) -> tf.Tensor:
-            return model.score({"user_id": users}, items, prepared)
-
-        self._score = score
-
-    def now(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Scores by the weights of this moment, int32 [B] to [B, num_items].
-
-        What all users share is made here, once for all batches.
-        """
-        prepared = self._model.prepared()
-        items = self._model.item_vectors(None, prepared)
-        return lambda users: self._score(users, items, prepared)
-
-
-def evaluate(
-    scorer: Scorer, config: config_dict.ConfigDict, split: Split, part: protocols.Part
-) -> RankingResult:
-    """Evaluate `part` of a split by the protocol that the config has for it."""
-    name = config.evaluation.protocol
-    if part == "validation":
-        name = config.evaluation.validation_protocol or name
-    protocol = protocols.find(name)
-    cutoffs = tuple(config.evaluation.cutoffs)
-    return protocol.evaluate(scorer.now(), split, part, cutoffs, seed=config.data.seed)
 
 
 def selection_metric(cutoffs: Sequence[int]) -> str:
@@ -181,44 +153,72 @@ def train_backbone(
       make_tables: dense or sparse.
       make_dynamic: the callback that moves weights, if any.
     """
-    settings = FitSettings(
-        epochs=config.train.epochs,
-        patience=config.train.patience,
-        validate_every=config.train.validate_every,
-        checkpoint_minutes=config.train.checkpoint_minutes,
-    )
+    stages = _pretraining.stages(config)
 
     def run(
-        name: str, split: Split, steps: int | None, planned: int | None
+        stage: config_dict.ConfigDict,
+        name: str,
+        split: Split,
+        chosen: tuple[int, int] | None,
+        start: list[np.ndarray] | None,
     ) -> tuple[Backbone, Pass, int]:
-        model, batches = make_model(
-            split, config, make_tables(split), task.seed, planned
+        steps, planned = chosen or (None, None)
+        settings = FitSettings(
+            epochs=stage.train.epochs,
+            patience=stage.train.patience,
+            validate_every=stage.train.validate_every,
+            checkpoint_minutes=stage.train.checkpoint_minutes,
+            steps=steps,
         )
+        model, batches = make_model(
+            split, stage, make_tables(split), task.seed, planned
+        )
+        if start is not None:
+            _pretraining.adopt(model, start)
         planned = planned or settings.epochs * batches.steps_per_epoch
-        validate = None
-        if steps is None and len(split.validation):
-            validate = functools.partial(
-                evaluate, Scorer(model), config, split, "validation"
-            )
+        # Both, so that what the test cannot ask is known before training.
+        evaluators = [
+            Evaluator(model, stage, split, part) for part in ("validation", "test")
+        ]
+        validates = steps is None and len(split.validation)
         state = fit(
             model,
             batches,
-            dataclasses.replace(settings, steps=steps),
+            settings,
             task.folder / name,
-            validate,
+            evaluators[0] if validates else None,
             selection_metric(config.evaluation.cutoffs),
             task.console,
             make_dynamic(planned),
         )
-        return model, Pass(name, state, batches.size), planned
+        taken = None
+        if stage is not config:
+            taken = _pretraining.training_macs(model, state, batches.size)
+        return model, Pass(name, state, batches.size, taken), planned
 
-    model, select, planned = run(SELECT, task.split, None, None)
+    def run_all(
+        kind: str, split: Split, chosen: Sequence[tuple[int, int] | None]
+    ) -> tuple[Backbone, list[Pass], list[tuple[int, int] | None]]:
+        passes: list[Pass] = []
+        plans: list[tuple[int, int] | None] = []
+        start = None
+        names = STAGES[kind][-len(stages) :]
+        for stage, name, plan in zip(stages, names, chosen, strict=True):
+            model, done, planned = run(stage, name, split, plan, start)
+            if stage is not config:
+                start = _pretraining.tables(model)
+                del model  # two at a time would double the memory
+            passes.append(done)
+            plans.append((done.state.best_step, planned))
+        return model, passes, plans
+
+    model, passes, plans = run_all(SELECT, task.split, [None] * len(stages))
     if not config.train.refit:
-        return Trained(model, task.split, (select,))
-    del model  # two at a time would double the memory
-    everything = with_validation(task.split)
-    model, refit, _ = run(REFIT, everything, select.state.best_step, planned)
-    return Trained(model, everything, (select, refit))
+        return Trained(model, task.split, tuple(passes))
+    del model
+    everything = task.split.with_validation()
+    model, again, _ = run_all(REFIT, everything, plans)
+    return Trained(model, everything, (*passes, *again))
 
 
 def restore(
@@ -233,30 +233,30 @@ def restore(
     """
     splits = {SELECT: task.split}
     if config.train.refit:
-        splits[REFIT] = with_validation(task.split)
+        splits[REFIT] = task.split.with_validation()
+    stages = _pretraining.stages(config)
     passes = []
-    for name, split in splits.items():
-        state = checkpoints.read_state(task.folder / name)
-        if state is None or not state["finished"]:
-            raise UserError(
-                "The run must have finished its training; --resume goes on with it. "
-                f"Received: {task.folder.parent}."
-            )
-        tables = make_tables(config, split, task.seed)
-        model = make_backbone(split, config, tables, task.seed)
-        size = model.batches(split, config.train, task.seed).size
-        passes.append(Pass(name, TrainingState(**state), size))
-    best = checkpoints.BestWeights(task.folder / name, model.weights)
+    for kind, split in splits.items():
+        for stage, name in zip(stages, STAGES[kind][-len(stages) :], strict=True):
+            state = checkpoints.read_state(task.folder / name)
+            if state is None or not state["finished"]:
+                raise UserError(
+                    "The run must have finished its training; --resume goes on with "
+                    f"it. Received: {task.folder.parent}."
+                )
+            tables = make_tables(stage, split, task.seed)
+            model = make_backbone(split, stage, tables, task.seed)
+            size = model.batches(split, stage.train, task.seed).size
+            done = Pass(name, TrainingState(**state), size)
+            best = checkpoints.BestWeights(task.folder / name, model.weights)
+            if stage is not config:
+                best.restore(done.state.best_epoch)
+                optimizer = optimizers.make(
+                    stage.optimizer.name, stage.train.learning_rate
+                )
+                model.compile(optimizer)  # without moments: nothing is trained
+                taken = _pretraining.training_macs(model, done.state, size)
+                done = dataclasses.replace(done, macs=taken)
+            passes.append(done)
     best.restore(passes[-1].state.best_epoch)
     return Trained(model, split, tuple(passes))
-
-
-def with_validation(split: Split) -> Split:
-    """The split whose training part holds the validation part too."""
-    users = np.concatenate([split.train.users, split.validation.users])
-    items = np.concatenate([split.train.items, split.validation.items])
-    order = np.lexsort((items, users))
-    nothing = split.validation.take(np.zeros(0, np.int64))
-    return dataclasses.replace(
-        split, train=Interactions(users[order], items[order]), validation=nothing
-    )

@@ -139,6 +139,10 @@ class SparseWeight(abc.ABC):
         """
 
     @abc.abstractmethod
+    def _whole(self) -> tf.Tensor:
+        """All effective rows; the gradient of `values` is dense."""
+
+    @abc.abstractmethod
     def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
         """What of `dense` [r, width] is active in `rows`, in the form of `values`.
 
@@ -227,10 +231,6 @@ class SparseWeight(abc.ABC):
             found.append(np.flatnonzero(mask) + start)
             start += mask.size
         return np.concatenate(found)
-
-    def _whole(self) -> tf.Tensor:
-        """All effective rows."""
-        return self._rows(tf.range(self.shape[0]))
 
     def _recorded(self, rows: tf.Tensor, effective: tf.Tensor) -> tf.Tensor:
         """Effective rows, whose gradient the recorder sees where one is listening."""

@@ -106,5 +106,9 @@ class MaskedWeight(SparseWeight):
         # mask, and so does a variable that somebody else has assigned to.
         return self._active_part(rows, tf.gather(self._values, rows))
 
+    def _whole(self) -> tf.Tensor:
+        values = tf.convert_to_tensor(self._values)
+        return tf.where(self._mask, values, tf.zeros_like(values))
+
     def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
         return tf.where(tf.gather(self._mask, rows), dense, tf.zeros_like(dense))

@@ -1,7 +1,5 @@
 """What every method promises, run over all that are found."""
 
-import functools
-
 import numpy as np
 import pytest
 import rich.console
@@ -9,6 +7,7 @@ import rich.console
 from dsl_tf import plugins, results
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.methods import base
+from dsl_tf.training.evaluator import Evaluator
 
 METHODS = plugins.names("dsl_tf.methods")
 
@@ -41,16 +40,12 @@ def trained(request, config, small_split, tmp_path_factory, _trained):
 
 def test_finds_structure_that_popularity_has_not(trained, config, small_split):
     popular = references.popularity_scores(small_split.train, small_split.num_items)
-    evaluate = functools.partial(
-        protocols.find("full_ranking").evaluate,
-        split=small_split,
-        part="test",
-        cutoffs=(20,),
-        seed=0,
+    popularity = protocols.find("full_ranking").evaluate(
+        references.same_for_all(popular), small_split, "test", cutoffs=(20,), seed=0
     )
-    popularity = evaluate(references.same_for_all(popular)).mean["recall@20"]
-    result = evaluate(base.Scorer(trained.model).now()).mean["recall@20"]
-    assert result > 1.15 * popularity
+    config.evaluation.protocol = "full_ranking"
+    result = Evaluator(trained.model, config, small_split, "test")()
+    assert result.mean["recall@20"] > 1.15 * popularity.mean["recall@20"]
     losses = [row["loss"] for row in trained.passes[0].state.history]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -65,7 +60,7 @@ def test_sparsity_is_exact(trained, config):
 
 
 def test_cost_counts_every_pass(trained, config):
-    cost = results.costs(config, trained, base_rss_bytes=1)
+    cost = results.costs(trained, base_rss_bytes=1)
     passes = cost["training"]["passes"]
     assert len(passes) == len(trained.passes) >= 1
     assert cost["training"]["steps"] == sum(each["steps"] for each in passes)

@@ -18,7 +18,7 @@ def interactions(lists: Lists) -> Interactions:
 
 @pytest.fixture(scope="session")
 def make_split() -> Callable[..., Split]:
-    """`make_split(num_items, train, test, validation=…, candidates=…)`."""
+    """`make_split(num_items, train, test, validation=…, candidates=…, fold_in=…)`."""
 
     def make(
         num_items: int,
@@ -26,6 +26,7 @@ def make_split() -> Callable[..., Split]:
         test: Lists,
         validation: Lists = (),
         candidates: np.ndarray | None = None,
+        fold_in: Lists | None = None,
     ) -> Split:
         return Split(
             name="small",
@@ -35,6 +36,7 @@ def make_split() -> Callable[..., Split]:
             validation=interactions(validation),
             test=interactions(test),
             candidates=candidates,
+            fold_in=None if fold_in is None else interactions(fold_in),
         )
 
     return make

@@ -16,7 +16,13 @@ def scorer(scores) -> ranking.Score:
 
 
 @pytest.mark.parametrize(
-    "name", ["full_ranking", "full_ranking(users=1000)", "leave_one_out_sampled"]
+    "name",
+    [
+        "full_ranking",
+        "full_ranking(users=1000)",
+        "leave_one_out_sampled",
+        "strong_generalization",
+    ],
 )
 def test_find_by_name(name):
     assert protocols.find(name).name == name
@@ -26,7 +32,9 @@ def test_find_by_name(name):
     "name", ["full_rank", "full_ranking(users=0)", "full_ranking(users=x)", ""]
 )
 def test_a_misspelt_protocol_lists_those_that_exist(name):
-    with pytest.raises(UserError, match=r"full_ranking, .*leave_one_out_sampled") as e:
+    with pytest.raises(
+        UserError, match=r"full_ranking, .*strong_generalization\."
+    ) as e:
         protocols.find(name)
     assert repr(name) in str(e.value)
     assert "\n" not in str(e.value)
@@ -261,3 +269,98 @@ def test_runs_are_repeatable(make_split, name):
     second = evaluate(score, split, "test", (5, 20), seed=0)
     assert (first.mean, first.ci95) == (second.mean, second.ci95)
     assert first.mean != evaluate(score, split, "test", (5, 20), seed=1).mean
+
+
+@pytest.fixture
+def held_out(make_split):
+    """Six items; users 0 and 1 train, 2 and 4 test, 3 validates, 5 has one item."""
+    return make_split(
+        6,
+        train=[[0, 1], [1, 2], [], [], [], []],
+        fold_in=[[], [], [0, 1], [5], [2], [3]],
+        validation=[[], [], [], [4], [], []],
+        test=[[], [], [2, 3], [], [5], []],
+    )
+
+
+STRONG = protocols.find("strong_generalization")
+
+
+def by_history(split):
+    """Half a point for each item known, so known ones come first, then by id."""
+    query = STRONG.query(split)
+
+    def score(users):
+        history = query(users)["history"]
+        known = tf.reduce_sum(tf.one_hot(history, split.num_items), axis=1)
+        return 0.5 * known - tf.range(split.num_items, dtype=tf.float32) / 100
+
+    return score
+
+
+def test_held_out_users_are_asked_by_their_fold_in(held_out):
+    query = STRONG.query(held_out)(tf.constant([4, 2, 0, 5], tf.int32))
+    assert set(query) == {"history"}
+    assert query["history"].to_list() == [[2], [0, 1], [0, 1], [3]]
+
+
+def test_fold_in_is_not_ranked_and_the_rest_is_to_be_found(held_out):
+    result = STRONG.evaluate(by_history(held_out), held_out, "test", (1, 2), seed=0)
+    assert result.protocol == "strong_generalization"
+    assert "row" in result.note
+    np.testing.assert_array_equal(result.users, [2, 4])
+    assert result.left_out == 0
+    # User 2 gets [2, 3], user 4 gets [0, 1].
+    np.testing.assert_array_equal(result.per_user["recall@1"], [0.5, 0])
+    np.testing.assert_array_equal(result.per_user["recall_capped@1"], [1, 0])
+    np.testing.assert_array_equal(result.per_user["recall@2"], [1, 0])
+
+
+def test_validation_users_are_others(held_out):
+    evaluate = STRONG.evaluate
+    result = evaluate(by_history(held_out), held_out, "validation", (4, 5), seed=0)
+    # User 3 gets [0, 1, 2, 3, 4], without the fold-in 5.
+    np.testing.assert_array_equal(result.users, [3])
+    assert (result.mean["hit@4"], result.mean["hit@5"]) == (0, 1)
+    # A test user's items change nothing.
+    changed = dataclasses.replace(held_out, test=held_out.test.take(np.array([0])))
+    again = evaluate(by_history(changed), changed, "validation", (4, 5), seed=0)
+    assert again.mean == result.mean
+
+
+def test_users_without_fold_in_are_left_out(held_out):
+    """An item or two may have left the vocabulary."""
+    split = dataclasses.replace(
+        held_out, fold_in=held_out.fold_in.take(held_out.fold_in.users != 4)
+    )
+    result = STRONG.evaluate(by_history(split), split, "test", (1,), seed=0)
+    np.testing.assert_array_equal(result.users, [2])
+    assert result.left_out == 1
+
+
+@pytest.mark.parametrize("name", ["full_ranking(users=9)", "leave_one_out_sampled"])
+def test_users_held_out_need_their_protocol(held_out, name):
+    protocol = protocols.find(name)
+    with pytest.raises(UserError, match="must be strong_generalization where") as e:
+        protocol.check(held_out)
+    assert repr(name) in str(e.value)
+    with pytest.raises(UserError, match="must be strong_generalization where"):
+        protocol.evaluate(scorer(np.zeros((6, 6))), held_out, "test", (1,), seed=0)
+
+
+def test_the_protocol_needs_users_held_out(small):
+    with pytest.raises(UserError, match=r"needs held-out users.*'given'"):
+        STRONG.check(small)
+    with pytest.raises(UserError, match="needs held-out users"):
+        STRONG.evaluate(scorer(DESCENDING), small, "test", (1,), seed=0)
+
+
+@pytest.mark.parametrize("name", ["full_ranking", "leave_one_out_sampled"])
+def test_users_trained_on_are_asked_by_their_number(small, name):
+    protocol = protocols.find(name)
+    protocol.check(small)
+    assert protocol.note == ""
+    query = protocol.query(small)(tf.constant([3, 1]))
+    assert {key: value.numpy().tolist() for key, value in query.items()} == {
+        "user_id": [3, 1]
+    }

@@ -95,6 +95,35 @@ def test_without_users_the_file_holds_items_only(dot_product, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "value_bytes", "scale_bytes"),
+    [("saved_model", 4, 0), ("model.tflite", 4, 0), ("model_int8.tflite", 1, 2)],
+)
+def test_an_autoencoders_files_hold_its_input_rows(
+    vae, vae_exported, name, value_bytes, scale_bytes
+):
+    """Packed, in place of the SavedModel's and beside the devices' user vectors."""
+    detail = vae_exported.files_detail[name]
+    backbone = vae.backbone
+    tables = (backbone.inputs.numpy(), backbone.outputs.numpy())
+    expected = sum(bitmap_bytes(table, value_bytes, scale_bytes) for table in tables)
+    if name != "saved_model":  # 15 numbers each, dense
+        expected += backbone.num_users * (15 * value_bytes + scale_bytes)
+    assert detail["tables"] == pytest.approx(expected, rel=0.01)
+    kernel = 32 * 15
+    assert detail["network"] == 4 * kernel
+    assert sum(detail.values()) == vae_exported.files[name]
+    graph = 350_000 if name == "saved_model" else 160_000
+    assert 2 * 1500 < detail["other"] < 2 * 1500 + graph
+
+
+def test_what_of_a_history_is_encoded_is_counted(vae, vae_exported):
+    pairs, users = len(vae.split.train) + len(vae.split.validation), 40
+    expected = 4 * (pairs + users + 1) + 4 * users
+    assert vae_exported.files_detail["saved_model"]["histories"] == expected
+    assert vae_exported.files_detail["model.tflite"]["histories"] == 0
+
+
+@pytest.mark.parametrize(
     ("argument", "rule"),
     [
         ({"k": 0}, "`export.k` must be at least 1. Received: export.k=0."),

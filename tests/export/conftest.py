@@ -1,4 +1,4 @@
-"""Two tiny backbones, a split, and the ranking they should give."""
+"""Tiny backbones, splits, and the rankings they should give."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import scipy.sparse
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone, DotProductBackbone
 from dsl_tf.evaluation.ranking import tie_order
 from dsl_tf.export.artefacts import FORMATS, export_model
@@ -67,6 +68,49 @@ class SmallNeuMF(TinyBackbone):
             [users[:, None, half:] + like, items[None, :, half:] + like], 2
         )
         return self.out(tf.concat([product, self.hidden(pair)], 2))[:, :, 0]
+
+
+class TinyAutoencoder(tf.Module):
+    """The part of an Autoencoder that an export uses, over given tables."""
+
+    item_blocks, prepared = Backbone.item_blocks, Backbone.prepared
+    interaction = DotProductBackbone.interaction
+
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        kernel: np.ndarray,
+        users: np.ndarray | None,
+        num_users: int,
+    ):
+        super().__init__()
+        self.num_users, self.num_items = num_users, len(inputs)
+        self.inputs = tf.Variable(inputs)
+        self.outputs = tf.Variable(outputs)
+        self.kernel = tf.Variable(kernel)
+        self.users = None if users is None else tf.Variable(users)
+
+    def encoder_rows(self, items: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.inputs, items)
+
+    def user_rows(self, users: tf.Tensor) -> tf.Tensor | None:
+        return None if self.users is None else tf.gather(self.users, users)
+
+    def encode(self, sums, counts, user_rows) -> tf.Tensor:
+        hidden = sums / tf.sqrt(tf.maximum(counts, 1.0))[:, None]
+        hidden = hidden if user_rows is None else hidden + user_rows
+        vectors = tf.tanh(tf.matmul(hidden, self.kernel)) + 0.25
+        return tf.where(counts[:, None] > 0, vectors, tf.zeros_like(vectors))
+
+    def item_vectors(self, items=None, prepared=None) -> tf.Tensor:
+        return tf.gather(self.outputs, items)
+
+    def query_vectors(self, users: tf.Tensor) -> tf.Tensor:
+        return tf.concat([users, tf.ones_like(users[:, :1])], axis=1)
+
+
+Autoencoder.register(TinyAutoencoder)
 
 
 def expected_scores(backbone: TinyBackbone, users, items) -> np.ndarray:
@@ -134,6 +178,38 @@ class Case:
         )
 
 
+class AutoencoderCase(Case):
+    """The same for an autoencoder, whose users may also come with a history."""
+
+    def vector(self, history, user: int | None = None, inputs=None) -> np.ndarray:
+        backbone = self.backbone
+        inputs = backbone.inputs.numpy() if inputs is None else inputs
+        kernel = backbone.kernel.numpy()
+        items = sorted({i for i in history if 0 <= i < len(inputs)})
+        if not items:
+            return np.zeros(kernel.shape[1], np.float32)
+        hidden = inputs[items].astype(np.float64).sum(axis=0) / np.sqrt(len(items))
+        if user is not None and backbone.users is not None:
+            hidden = hidden + backbone.users.numpy()[user]
+        return (np.tanh(hidden @ kernel) + 0.25).astype(np.float32)
+
+    def of_vector(self, vector: np.ndarray, outputs=None) -> np.ndarray:
+        outputs = self.backbone.outputs.numpy() if outputs is None else outputs
+        if not vector.any():
+            return self.split.popularity().astype(np.float32)
+        return (outputs @ np.append(vector, 1)).astype(np.float32)
+
+    def of_history(self, history, inputs=None, outputs=None) -> np.ndarray:
+        return self.of_vector(self.vector(history, None, inputs), outputs)
+
+    def scores(self, user: int, tables=None) -> np.ndarray:
+        if not 0 <= user < self.backbone.num_users:
+            return self.split.popularity().astype(np.float32)
+        train = self.split.train
+        items = train.items[train.users == user].tolist()
+        return self.of_vector(self.vector(items, user))
+
+
 def make_split(
     num_users: int, num_items: int, train: list[tuple[int, int]], validation=()
 ) -> Split:
@@ -180,6 +256,39 @@ def make_case(
     return Case(kind(users, items), split)
 
 
+def make_autoencoder(own_rows: bool) -> AutoencoderCase:
+    """Inputs are 80 % sparse; only users from 1 on have a history."""
+    num_users, num_items, width, du = 40, 1500, 32, 15
+    rng = np.random.default_rng(17)
+    inputs = sparse_table(num_items, width, 0.8, 14)
+    outputs = sparse_table(num_items, du + 1, 0.8, 15)
+    outputs[:, -1] = rng.normal(size=num_items)
+    kernel = rng.normal(0, 0.3, (width, du)).astype(np.float32)
+    users = sparse_table(num_users, width, 0.5, 16) if own_rows else None
+    pairs = [
+        (user, int(item))
+        for user in range(1, num_users)
+        for item in set((num_items * rng.random(size=30) ** 2).astype(int))
+    ]
+    held_out = pairs[::4]
+    train = sorted(set(pairs) - set(held_out))
+    split = make_split(num_users, num_items, train, held_out)
+    backbone = TinyAutoencoder(inputs, outputs, kernel, users, num_users)
+    return AutoencoderCase(backbone, split)
+
+
+@pytest.fixture(scope="session")
+def vae() -> AutoencoderCase:
+    """A user is nothing but the history."""
+    return make_autoencoder(own_rows=False)
+
+
+@pytest.fixture(scope="session")
+def cdae() -> AutoencoderCase:
+    """A known user has an own row, too."""
+    return make_autoencoder(own_rows=True)
+
+
 @pytest.fixture(scope="session")
 def neumf() -> Case:
     """2,302 items: five blocks of 461 on a device, which overlap."""
@@ -218,6 +327,17 @@ def exported(dot_product, run_folder):
     return export_model(
         dot_product.backbone, dot_product.split, run_folder, formats=tuple(FORMATS)
     )
+
+
+@pytest.fixture(scope="session")
+def vae_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("vae")
+
+
+@pytest.fixture(scope="session")
+def vae_exported(vae, vae_folder):
+    """The autoencoder in the default formats."""
+    return export_model(vae.backbone, vae.split, vae_folder)
 
 
 @pytest.fixture(scope="session")

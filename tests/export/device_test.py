@@ -1,5 +1,6 @@
 """Files as an app uses them: the calls of docs/android.md, and their memory."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -8,9 +9,11 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import freeze
+from dsl_tf.export.packed import BitmapTable
 from dsl_tf.export.tflite import convert, run
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "android.md"
@@ -21,6 +24,7 @@ INPUTS = {
     "intArrayOf(user)": np.array([3], np.int32),
     "intArrayOf(item)": np.array([7], np.int32),
     "arrayOf(seen)": np.array([[4, 8, 15]], np.int32),
+    "arrayOf(history)": np.array([[4, 8, 15]], np.int32),
     "arrayOf(vector)": np.ones([1, WIDTH], np.float32),
 }
 #: Kotlin of an output to the shape and dtype it has room for.
@@ -79,13 +83,21 @@ def call(path, signature):
     return answer
 
 
-@pytest.mark.parametrize("signature", CALLS)
+OF_HISTORIES = {"from_history"}
+
+
+@pytest.mark.parametrize("signature", CALLS.keys() - OF_HISTORIES)
 def test_every_call_runs_as_it_is_written(run_folder, exported, signature):
     call(run_folder / "model_int8.tflite", signature)
 
 
+@pytest.mark.parametrize("signature", CALLS.keys() & OF_HISTORIES)
+def test_autoencoders_have_calls_of_their_own(vae_folder, vae_exported, signature):
+    call(vae_folder / "model_int8.tflite", signature)
+
+
 def test_every_signature_is_there_and_called_once():
-    names = {"recommend", "recommend_vector", "score", "item_vector"}
+    names = {"recommend", "recommend_vector", "score", "item_vector"} | OF_HISTORIES
     assert set(CALLS) == names
     assert PAGE.read_text(encoding="utf-8").count("runSignature") == len(names)
 
@@ -114,6 +126,19 @@ def test_a_mean_of_liked_items_ranks_by_its_products(dot_product, run_folder, ex
     np.testing.assert_array_equal(
         answer["item_ids"][0], dot_product.ranking(scores, [11, 12], K)[0]
     )
+
+
+def test_wide_tables_are_scored_fewer_rows_at_a_time(dot_product):
+    """By so many weights, which bounds memory and rounding."""
+    frozen = freeze(dot_product.backbone, dot_product.split)
+    items = scipy.sparse.hstack([frozen.items] * 10, format="csr")
+    wide = dataclasses.replace(frozen, items=items)
+    blocks = {}
+    for name, model in (("usual", frozen), ("wide", wide)):
+        module = DeviceModule(model, "int8", K, with_users=False)
+        assert isinstance(module.items, BitmapTable)
+        blocks[name] = module.block
+    assert blocks == {"usual": 650, "wide": 69}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

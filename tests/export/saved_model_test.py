@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dsl_tf.export import saved_model
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.packed import BitmapTable
 from dsl_tf.export.saved_model import ServingModule, export_serving, save
+from dsl_tf.types import empty_interactions
 
 K = 20
 USERS = np.array([0, 1, 2, 8, -1, 9, 2**40], np.int64)  # 2 is all zero, 0 new
@@ -33,7 +35,10 @@ top = model.signatures["serving_default"](user_id=tf.constant(query["user_id"]))
 pairs = model.signatures["score"](
     user_id=tf.constant(query["pair_user"]), item_id=tf.constant(query["pair_item"])
 )
-np.savez(sys.argv[3], **top, **pairs)
+answers = {**top, **pairs}
+if "history" in query:
+    answers = model.signatures["from_history"](history=tf.constant(query["history"]))
+np.savez(sys.argv[3], **answers)
 assert "dsl_tf" not in sys.modules
 """
 
@@ -54,18 +59,24 @@ def check_ranking(case, user, item_ids, scores):
     assert not set(ids) & set(seen)
 
 
+def asked_elsewhere(folder, tmp_path, **query):
+    """What another process, which has no `dsl_tf`, is answered."""
+    np.savez(tmp_path / "in.npz", **query)
+    paths = (folder, tmp_path / "in.npz", tmp_path / "out.npz")
+    subprocess.run(
+        [sys.executable, "-I", "-c", CLIENT, *map(os.fspath, paths)],
+        check=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    return np.load(tmp_path / "out.npz")
+
+
 def test_a_process_without_the_package_serves_it(sparse_neumf, served, tmp_path):
     folder = save(served, tmp_path / "saved_model")
     assert (folder / "saved_model.pb").is_file()
     pair_item = np.array([5, 2301, 7, 0, 3, -1, 2302], np.int64)
-    np.savez(tmp_path / "in.npz", user_id=USERS, pair_user=USERS, pair_item=pair_item)
-    subprocess.run(
-        [sys.executable, "-I", "-c", CLIENT]
-        + [os.fspath(path) for path in (folder, tmp_path / "in.npz", tmp_path / "out")],
-        check=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
-    answer = np.load(tmp_path / "out.npz")
+    query = {"user_id": USERS, "pair_user": USERS, "pair_item": pair_item}
+    answer = asked_elsewhere(folder, tmp_path, **query)
     assert answer["item_ids"].dtype == np.int32
     assert answer["scores"].dtype == answer["score"].dtype == np.float32
     for row, user in enumerate(USERS):
@@ -129,6 +140,112 @@ def test_training_tables_are_not_saved(sparse_neumf, served):
     held = {id(variable) for variable in served.variables}
     assert id(sparse_neumf.backbone.user_table) not in held
     assert id(sparse_neumf.backbone.item_table) not in held
+
+
+@pytest.fixture(scope="module", params=["vae", "cdae"])
+def autoencoder(request):
+    case = request.getfixturevalue(request.param)
+    return case, ServingModule(freeze(case.backbone, case.split, case.seed), K)
+
+
+def test_known_users_of_an_autoencoder_are_encoded(autoencoder):
+    """Of their training items; their validation items are excluded too."""
+    case, module = autoencoder
+    users = np.array([5, 0, -1, 39, 5, 40])
+    answer = module.recommend(tf.constant(users))
+    items = np.array([7, 1499, 0, 3, 1500, 2])
+    score = module.score(tf.constant(users), tf.constant(items))["score"]
+    for row, user in enumerate(users):
+        check_ranking(
+            case, user, answer["item_ids"][row].numpy(), answer["scores"][row].numpy()
+        )
+        if items[row] < 1500:
+            expected = case.scores(user)[items[row]]
+            np.testing.assert_allclose(score[row], expected, rtol=1e-5, atol=1e-5)
+    assert score[4] == -np.inf
+
+
+HISTORIES = [
+    [3, 700, 41, -1, -1, -1],
+    [41, -1, 700, 3, 41, 3],
+    [1500, 2**31 - 1, -(2**31), 700, 3, 41],
+    [-1] * 6,
+    [0, 1499, 1, 2, 3, 4],
+]
+
+
+def test_a_process_without_the_package_answers_a_history(autoencoder, tmp_path):
+    case, module = autoencoder
+    folder = save(module, tmp_path / "saved_model")
+    query = {"user_id": USERS, "pair_user": USERS, "pair_item": USERS}
+    history = np.array(HISTORIES, np.int32)
+    answer = asked_elsewhere(folder, tmp_path, **query, history=history)
+    assert answer["item_ids"].dtype == np.int32
+    assert answer["scores"].dtype == np.float32
+    for row, items in enumerate(HISTORIES):
+        ids, scores = case.ranking(case.of_history(items), items, K)
+        np.testing.assert_array_equal(answer["item_ids"][row], ids)
+        np.testing.assert_allclose(answer["scores"][row], scores, rtol=1e-5, atol=1e-5)
+    # Padding, the order of a list and repeated items change no bit.
+    np.testing.assert_array_equal(answer["scores"][1:3], answer["scores"][[0, 0]])
+
+
+def test_a_known_users_history_ranks_as_the_user(vae):
+    """Where validation items are known to neither, all bits are equal."""
+    split = dataclasses.replace(vae.split, validation=empty_interactions())
+    module = ServingModule(freeze(vae.backbone, split), K)
+    users = np.arange(1, 40)
+    lists = [split.train.items[split.train.users == user] for user in users]
+    history = np.full((39, max(map(len, lists)) + 2), -1, np.int32)
+    for row, items in enumerate(lists):
+        history[row, : len(items)] = items[::-1]
+    by_history = module.from_history(tf.constant(history))
+    by_user = module.recommend(tf.constant(users))
+    for name in by_user:
+        np.testing.assert_array_equal(by_history[name], by_user[name])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
+def test_histories_of_nobody_or_of_nothing(autoencoder, shape):
+    case, module = autoencoder
+    answer = module.from_history(tf.zeros(shape, tf.int32))
+    ids, scores = case.ranking(case.scores(-1), [], K)
+    np.testing.assert_array_equal(answer["item_ids"], np.tile(ids, (shape[0], 1)))
+    np.testing.assert_array_equal(answer["scores"], np.tile(scores, (shape[0], 1)))
+
+
+def test_a_history_of_nearly_all_items(autoencoder):
+    _, module = autoencoder
+    answer = module.from_history(tf.range(3, 1500)[None, :])
+    assert sorted(answer["item_ids"][0, :3].numpy()) == [0, 1, 2]
+    assert set(answer["item_ids"][0, 3:].numpy()) == {-1}
+
+
+def test_signature_of_a_history(autoencoder):
+    _, module = autoencoder
+    function = module.signatures()["from_history"]
+    (spec,) = function.structured_input_signature[0]
+    assert (spec.name, spec.dtype) == ("history", tf.int32)
+    assert spec.shape.as_list() == [None, None]
+    for output in function.structured_outputs.values():
+        assert output.shape.as_list() == [None, K]
+
+
+def test_no_table_of_user_vectors_is_held(autoencoder):
+    case, module = autoencoder
+    shapes = [variable.shape.as_list() for variable in module.variables]
+    rows = case.backbone.num_users
+    assert [rows, 15] not in shapes
+    floats = sum(
+        variable.shape.num_elements()
+        for variable in module.variables
+        if variable.dtype.is_floating
+    )
+    own = case.backbone.users
+    tables = (case.backbone.inputs, case.backbone.outputs, own)
+    nonzeros = [np.count_nonzero(table) for table in tables if table is not None]
+    kernel = 32 * 15
+    assert floats <= sum(nonzeros) + kernel + len(nonzeros)
 
 
 def test_versions_for_tensorflow_serving(tied, tmp_path):

@@ -15,6 +15,8 @@ from dsl_tf.export.tables import DenseTable
 from dsl_tf.export.tflite import FILES, convert, run
 
 K = 20
+#: Operations that are none of TFLite's own, slow, or unpack tables.
+FORBIDDEN = {"CUSTOM", "GATHER_ND", "DENSIFY", "DEQUANTIZE"}
 
 
 @dataclasses.dataclass
@@ -243,7 +245,114 @@ def test_only_built_in_operations(any_file):
     assert b"Flex" not in content
     operations = operations_of(content)
     assert {"WHILE", "GATHER"} <= operations
-    assert not {"CUSTOM", "GATHER_ND", "DENSIFY", "DEQUANTIZE"} & operations
+    assert not FORBIDDEN & operations
+
+
+def from_history(path, history):
+    history = np.array(history, np.int32).reshape(1, -1)
+    return run(path, "from_history", history=history)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [3, 700, 41],
+        [41, -1, 3, -1, 700, 41, 3],
+        [1500, 2**31 - 1, -(2**31), 700, 3, 41],
+        [1499],
+        list(range(3, 1500)),
+    ],
+    ids=["plain", "padded_repeated", "unknown", "one", "nearly_all"],
+)
+def test_rankings_from_a_history(vae, vae_folder, vae_exported, history):
+    answer = from_history(vae_folder / "model.tflite", history)
+    assert answer["item_ids"].dtype == np.int32
+    assert answer["item_ids"].shape == answer["scores"].shape == (1, K)
+    assert_same_ranking(answer, *vae.ranking(vae.of_history(history), history, K))
+
+
+@pytest.mark.parametrize("history", [[], [-1], [-1, 1500]])
+@pytest.mark.parametrize("name", ["model.tflite", "model_int8.tflite"])
+def test_an_empty_history_ranks_by_popularity(
+    vae, vae_folder, vae_exported, name, history
+):
+    answer = from_history(vae_folder / name, history)
+    ids, scores = vae.ranking(vae.scores(-1), [], K)
+    np.testing.assert_array_equal(answer["item_ids"][0], ids)
+    np.testing.assert_array_equal(answer["scores"][0], scores)
+
+
+@pytest.mark.parametrize("coding", ["float16", "int8"])
+def test_narrow_rows_are_summed_as_they_are_stored(
+    vae, vae_folder, vae_exported, rounded, coding
+):
+    name = {coding: name for name, coding in FILES.items()}[coding]
+    backbone, history = vae.backbone, [3, 700, 41, 800]
+    tables = (backbone.inputs.numpy(), backbone.outputs.numpy())
+    scores = vae.of_history(history, *(rounded(table, coding) for table in tables))
+    answer = from_history(vae_folder / name, history)
+    assert_same_ranking(answer, *vae.ranking(scores, history, K))
+
+
+def test_narrow_rows_rank_histories_nearly_as_wide_ones(vae, vae_folder, vae_exported):
+    """Overlap of the top 20 with rankings by float32."""
+    shared = []
+    for user in range(1, 31):
+        history = vae.history(user)
+        ids, _ = vae.ranking(vae.of_history(history), history, K)
+        answer = from_history(vae_folder / "model_int8.tflite", history)
+        shared.append(len(set(ids) & set(answer["item_ids"][0])) / K)
+    assert np.mean(shared) > 0.93
+
+
+def test_a_history_ranks_as_its_user(vae, vae_folder, vae_exported):
+    """The file's table has the vectors that training histories give."""
+    path, train = vae_folder / "model.tflite", vae.split.train
+    for user in (1, 39):
+        history = train.items[train.users == user]
+        by_user = recommend(path, user, history)
+        by_history = from_history(path, history)
+        ids, scores = by_user["item_ids"][0], by_user["scores"][0]
+        assert_same_ranking(by_history, ids, scores)
+
+
+def test_the_saved_model_answers_histories_alike(vae, vae_folder, vae_exported):
+    signature = tf.saved_model.load(vae_folder / "saved_model").signatures
+    history = np.array([[5, 6, 1400, 5, -1]], np.int32)
+    served = signature["from_history"](history=tf.constant(history))
+    answer = from_history(vae_folder / "model.tflite", history)
+    ids, scores = (served[name][0].numpy() for name in ("item_ids", "scores"))
+    assert_same_ranking(answer, ids, scores)
+
+
+def test_own_rows_are_in_the_table_of_users_only(cdae, tmp_path):
+    frozen = freeze(cdae.backbone, cdae.split, cdae.seed)
+    path = convert(DeviceModule(frozen, "float32", K), tmp_path / "model.tflite")
+    seen = cdae.history(5)
+    answer = recommend(path, 5, seen)
+    assert_same_ranking(answer, *cdae.ranking(cdae.scores(5), seen, K))
+    answer = from_history(path, seen)
+    assert_same_ranking(answer, *cdae.ranking(cdae.of_history(seen), seen, K))
+
+
+def test_an_autoencoder_without_users(vae, vae_folder, vae_exported, tmp_path):
+    frozen = freeze(vae.backbone, vae.split, vae.seed)
+    module = DeviceModule(frozen, "int8", K, with_users=False)
+    path = convert(module, tmp_path / "model.tflite")
+    signatures = Interpreter(model_path=str(path)).get_signature_list()
+    assert set(signatures) == {"from_history", "recommend_vector", "item_vector"}
+    of_all = Interpreter(model_path=str(vae_folder / "model.tflite"))
+    assert set(of_all.get_signature_list()) - set(signatures) == {"recommend", "score"}
+    answer = from_history(path, [3, 700])
+    expected = from_history(vae_folder / "model_int8.tflite", [3, 700])
+    np.testing.assert_array_equal(answer["item_ids"], expected["item_ids"])
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model_fp16.tflite"])
+def test_only_built_in_operations_encode(vae_folder, vae_exported, name):
+    content = (vae_folder / name).read_bytes()
+    assert b"Flex" not in content
+    assert not FORBIDDEN & operations_of(content)
 
 
 def test_no_history_is_needed_for_the_file(frozen):

@@ -66,3 +66,20 @@ def test_few_weights_go_to_the_popular_of_both():
 def test_an_unseeded_initializer_will_do(kind):
     tables = FACTORIES[kind].user_item(2, "gmf", keras.initializers.Ones())
     assert tables.users(tf.constant([5])).shape == (1, 2)
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_square_sum_is_that_of_the_dense_form(kind):
+    """And so is its gradient: 2 · each weight, in the form the table stores."""
+    tables = FACTORIES[kind].user_item(
+        8, "gmf", keras.initializers.RandomNormal(seed=3)
+    )
+    tables.users(tf.constant([0]))
+    tables.items(tf.constant([0]))
+    whole = tables.whole().numpy()
+    with tf.GradientTape() as tape:
+        squares = tables.square_sum()
+    assert float(squares) == pytest.approx(np.square(whole).sum(), rel=1e-6)
+    weights = tables.trainable_variables
+    for weight, gradient in zip(weights, tape.gradient(squares, weights), strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(gradient), 2 * weight.numpy())

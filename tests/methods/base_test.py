@@ -9,19 +9,6 @@ from dsl_tf.methods import base, dense
 from dsl_tf.types import Interactions
 
 
-def test_with_validation_is_all_that_is_not_test(small_split):
-    together = base.with_validation(small_split)
-    assert len(together.validation) == 0
-    assert together.test is small_split.test
-    pairs = set(zip(together.train.users, together.train.items, strict=True))
-    for part in (small_split.train, small_split.validation):
-        assert pairs >= set(zip(part.users, part.items, strict=True))
-    assert len(pairs) == len(together.train)
-    assert len(pairs) == len(small_split.train) + len(small_split.validation)
-    keys = together.train.users.astype(np.int64) * 1000 + together.train.items
-    assert (np.diff(keys) > 0).all()
-
-
 @pytest.mark.parametrize(("name", "slots"), [("adam", 2), ("adagrad", 1), ("sgd", 1)])
 def test_optimizers(small_config, small_split, name, slots):
     small_config.optimizer.name = name
@@ -76,3 +63,33 @@ def test_test_interactions_are_not_read(small_config, small_split, tmp_path):
         weights(small_split, "a"), weights(blind, "b"), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def users_held_out(small_split):
+    """The last hundred users are asked about, half of them for validation."""
+    known = small_split.known()
+    out = known.users >= 300
+    test = small_split.test
+    return dataclasses.replace(
+        small_split,
+        train=known.take(~out),
+        fold_in=known.take(out),
+        validation=test.take(test.users >= 350),
+        test=test.take((test.users >= 300) & (test.users < 350)),
+    )
+
+
+def test_users_held_out_need_an_autoencoder(small_config, users_held_out, tmp_path):
+    """Before a step is trained."""
+    small_config.evaluation.protocol = "strong_generalization"
+    task = base.Task(users_held_out, 0, tmp_path, rich.console.Console(quiet=True))
+    with pytest.raises(UserError, match="by their items, which an autoencoder can"):
+        dense.train(task, small_config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_users_held_out_need_their_protocol(small_config, users_held_out, tmp_path):
+    task = base.Task(users_held_out, 0, tmp_path, rich.console.Console(quiet=True))
+    with pytest.raises(UserError, match="must be strong_generalization"):
+        dense.train(task, small_config)

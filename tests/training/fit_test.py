@@ -164,7 +164,7 @@ def test_patience_stops_and_the_best_weights_come_back(
 
     def validate(self):
         state = self._state
-        kept[state.epochs + 1] = [w.numpy() for w in self.model.weights]
+        kept[state.epochs] = [w.numpy() for w in self.model.weights]
         return dataclasses.replace(result, mean={"recall@20": next(scores)})
 
     result = fit.RankingResult("", np.zeros(0), {}, {}, {})
@@ -183,6 +183,15 @@ def test_patience_stops_and_the_best_weights_come_back(
     for ours, best in zip(trained.model.weights, kept[2], strict=True):
         np.testing.assert_array_equal(ours.numpy(), best)
     assert not np.array_equal(kept[4][0], kept[2][0])
+
+
+def test_epochs_without_validation_are_waited_for(config, train, tmp_path):
+    config.method.name = "dense"
+    config.train.update(epochs=5, validate_every=2)
+    state = train(config, tmp_path).passes[0].state
+    measured = [row["epoch"] for row in state.history if "valid_recall@20" in row]
+    assert measured == [2, 4, 5]  # the last one in any case
+    assert state.best_epoch in measured
 
 
 def test_without_validation_the_last_epoch_is_the_best(
@@ -212,6 +221,7 @@ def test_a_loss_that_is_not_finite_is_one_line(config, train, tmp_path):
         ("batch_size", 0),
         ("negatives", 0),
         ("patience", -1),
+        ("validate_every", 0),
         ("checkpoint_minutes", -1.0),
         ("learning_rate", 0.0),
     ],
@@ -226,5 +236,5 @@ def test_a_batch_larger_than_the_data_is_the_data(config, train, tmp_path):
     config.method.name = "dense"
     config.train.update(epochs=1, batch_size=10**6)
     trained = train(config, tmp_path)
-    assert trained.passes[0].positives_per_step == 13490
+    assert trained.passes[0].size.positives == 13490
     assert trained.passes[0].state.history[-1]["step"] == 1

@@ -1,0 +1,89 @@
+"""Tables that a run starts from because another backbone trained them before.
+
+A backbone that wants it has a function beside `build`:
+
+    pretraining(config: ConfigDict) -> ConfigDict | None
+
+which returns the config of that other run, or None where this one starts from its
+initial weights. The tables of both models have to be of the same shapes, in the
+same order. What is copied is the tables as they are stored, values and masks: a
+sparse run starts from the budget as the other one has placed it. Weights move in
+the other run too, on a schedule over its own steps, and from the start again in
+this one.
+
+The other run is selected on validation by the metric of all runs, at the epoch
+that is best by its own scores. It is a pass over data like any other: it has its
+own checkpoints and stands in the cost report. A refit repeats it on training and
+validation, for as many steps as were chosen: what is refitted is all of the
+training, not its end.
+"""
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import config_dict
+
+from dsl_tf import plugins
+from dsl_tf.accounting import macs
+from dsl_tf.accounting.macs import TrainingMacs
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.layers.tables import Tables
+from dsl_tf.training.state import TrainingState
+from dsl_tf.types import StepSize
+
+
+def stages(config: config_dict.ConfigDict) -> list[config_dict.ConfigDict]:
+    """The configs of the runs that a run is made of: its own is the last.
+
+    Raises:
+      UserError: no such backbone, or a key of its pretraining is out of range.
+    """
+    backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
+    first = backbone.pretraining(config) if hasattr(backbone, "pretraining") else None
+    return [config] if first is None else [first, config]
+
+
+def training_macs(
+    model: Backbone, state: TrainingState, size: StepSize
+) -> TrainingMacs:
+    """What a pass took whose model is not the one that is handed back.
+
+    Args:
+      model: trained, and compiled with an optimiser like the one that trained it.
+      state: how the pass ended.
+      size: of its steps.
+    """
+    steps = state.history[-1]["step"]
+    return macs.training(
+        macs.interaction(model), macs.updated(model, size), steps, size
+    )
+
+
+def tables(model: Backbone) -> list[np.ndarray]:
+    """What a model's tables hold, masks included, variable by variable."""
+    return [variable.numpy() for variable in _variables(model)]
+
+
+def adopt(model: Backbone, values: list[np.ndarray]) -> None:
+    """Start a model from the tables of another.
+
+    Args:
+      model: not trained yet.
+      values: what `tables` returned for the other.
+
+    Raises:
+      ValueError: they have other shapes, which is a mistake of the backbone.
+    """
+    variables = _variables(model)
+    shapes = [tuple(variable.shape) for variable in variables]
+    given = [value.shape for value in values]
+    if shapes != given:
+        raise ValueError(
+            f"The tables of both runs must be alike. Received: {given} for {shapes}."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _variables(model: Backbone) -> list[tf.Variable]:
+    layers = [each for each in model._flatten_layers() if isinstance(each, Tables)]
+    return [variable for layer in layers for variable in layer.weights]

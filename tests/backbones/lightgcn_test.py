@@ -1,0 +1,176 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+from dsl_tf import config_files
+from dsl_tf.backbones import lightgcn
+from dsl_tf.errors import UserError
+from dsl_tf.layers.tables import DenseTables, SparseTables
+from dsl_tf.types import Interactions, Split, empty_interactions
+
+USERS, ITEMS = 5, 7
+# User 4 and item 6 have no interaction.
+PAIRS = np.array([[0, 0], [0, 1], [0, 2], [1, 1], [1, 5], [2, 3], [3, 3], [3, 4]])
+
+
+@pytest.fixture
+def split():
+    users, items = PAIRS.T.astype(np.int32)
+    return Split(
+        name="tiny",
+        user_ids=np.arange(USERS).astype(str).astype(object),
+        item_ids=np.arange(ITEMS).astype(str).astype(object),
+        train=Interactions(users, items),
+        validation=empty_interactions(),
+        test=empty_interactions(),
+    )
+
+
+@pytest.fixture
+def batch():
+    return {
+        "user": np.array([0, 3, 1, 1], np.int32),
+        "item": np.array([2, 4, 1, 5], np.int32),
+        "negatives": np.array([[6, 3], [0, 1], [2, 2], [4, 0]], np.int32),
+    }
+
+
+def _model(split, sparsity=None, **settings):
+    if sparsity is None:
+        tables = DenseTables(USERS, ITEMS)
+    else:
+        tables = SparseTables(
+            split.activity(), split.popularity(), sparsity, "packed", joint=True, seed=0
+        )
+    return lightgcn.LightGCN(
+        split, tables, **{"embedding_dim": 4, "num_layers": 3, **settings}
+    )
+
+
+def _propagated(model, layers=3):
+    """Equations 3 and 4 as they are written, by loops, in float64."""
+    e = model.tables.whole().numpy().astype(np.float64)
+    user_degree = np.bincount(PAIRS[:, 0], minlength=USERS)
+    item_degree = np.bincount(PAIRS[:, 1], minlength=ITEMS)
+    total, layer = e.copy(), e
+    for _ in range(layers):
+        following = np.zeros_like(e)
+        for user, item in PAIRS:
+            norm = np.sqrt(user_degree[user]) * np.sqrt(item_degree[item])
+            following[user] += layer[USERS + item] / norm
+            following[USERS + item] += layer[user] / norm
+        layer = following
+        total += layer
+    return total / (layers + 1)
+
+
+@pytest.mark.parametrize("sparsity", [None, 0.4])
+def test_vectors_are_the_mean_of_the_layers(split, sparsity):
+    model = _model(split, sparsity)
+    expected = _propagated(model)
+    connected = np.ones(USERS + ITEMS, bool)
+    connected[[4, USERS + 6]] = False
+    users = model.user_vectors({"user_id": tf.range(USERS)}).numpy()
+    items = model.item_vectors().numpy()
+    np.testing.assert_allclose(
+        np.concatenate([users, items])[connected], expected[connected], rtol=1e-4
+    )
+    # Nothing is known of those out of the graph.
+    assert not users[4].any()
+    assert not items[6].any()
+    np.testing.assert_array_equal(
+        model.user_vectors({"user_id": tf.range(USERS)}, model.prepared()), users
+    )
+
+
+@pytest.mark.parametrize("sparsity", [None, 0.4])
+def test_losses(split, batch, sparsity):
+    e = _propagated(_model(split, sparsity))
+    users, items = e[:USERS], e[USERS:]
+    rows = np.concatenate([batch["item"][:, None], batch["negatives"]], axis=1)
+    logits = np.einsum("bd,bnd->bn", users[batch["user"]], items[rows])
+
+    def loss(name):
+        model = _model(split, sparsity, loss=name, regularization=0.0)
+        np.testing.assert_allclose(model(batch), logits, rtol=1e-4, atol=1e-6)
+        return float(model.compute_loss(batch))
+
+    p = scipy.special.expit(logits[:, :1] - logits[:, 1:])
+    assert loss("bpr") == pytest.approx(-np.log(p).mean(), rel=1e-5)
+    p = scipy.special.softmax(logits, axis=1)[:, 0]
+    assert loss("sampled_softmax") == pytest.approx(-np.log(p).mean(), rel=1e-5)
+
+
+def test_shared_negatives(split, batch):
+    model = _model(split, loss="sampled_softmax")
+    shared = {**batch, "negatives": np.array([6, 3, 0], np.int32)}
+    each = {**batch, "negatives": np.tile([6, 3, 0], (4, 1)).astype(np.int32)}
+    np.testing.assert_allclose(model(shared), model(each), rtol=1e-5)
+
+
+def test_regularization_is_of_layer_zero(split, batch):
+    plain, penalised = (_model(split, regularization=r) for r in (0.0, 0.1))
+    e = plain.tables.whole().numpy()
+    rows = np.concatenate(
+        [batch["user"], USERS + batch["item"], USERS + batch["negatives"].ravel()]
+    )
+    expected = 0.1 * 0.5 * np.square(e[rows]).sum() / 4
+    difference = penalised.compute_loss(batch) - plain.compute_loss(batch)
+    assert float(difference) == pytest.approx(expected, rel=1e-3)
+
+
+def test_without_layers_it_is_matrix_factorisation(split):
+    model = _model(split, num_layers=0)
+    np.testing.assert_array_equal(
+        model.item_vectors()[:6], model.tables.items(tf.range(6))
+    )
+
+
+def test_only_active_weights_learn(split, batch):
+    model = _model(split, 0.5)
+    (weight,) = model.sparse_weights()
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(batch)
+    (gradient,) = tape.gradient(loss, model.trainable_variables)
+    dense = _model(split)
+    table = model.tables.whole()
+    dense.tables.user_table.embeddings.assign(table[:USERS])
+    dense.tables.item_table.embeddings.assign(table[USERS:])
+    with tf.GradientTape() as tape:
+        loss = dense.compute_loss(batch)
+    expected = [tf.convert_to_tensor(g) for g in tape.gradient(
+        loss, dense.trainable_variables
+    )]  # fmt: skip
+    expected = np.concatenate(expected)[weight.mask()]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_macs_by_hand(split):
+    model = _model(split)
+    macs = model.macs(np.ones(4), np.array([1.0, 0.5, 0.5, 0.0]))
+    # Eight pairs, each in both directions, over three hops of width 4.
+    assert macs == (0.0, 0.0, 2.0, 2 * 8 * 4 * 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("embedding_dim", 0, "at least 1"),
+        ("num_layers", -1, "at least 0"),
+        ("initial_stddev", 0.0, "above 0"),
+        ("regularization", -0.1, "at least 0"),
+    ],
+)
+def test_keys_out_of_range(split, key, value, rule):
+    config = config_files.load(config_files.find("lightgcn.py"), "own")
+    config.model[key] = value
+    with pytest.raises(UserError, match=f"`model.{key}` must be {rule}"):
+        lightgcn.build(config.model, split, DenseTables(USERS, ITEMS), seed=0)
+
+
+def test_an_empty_graph(split):
+    nothing = dataclasses.replace(split, train=empty_interactions())
+    assert not _model(nothing).item_vectors().numpy().any()

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import rich.console
+
+from dsl_tf import config_files
+from dsl_tf.methods import _pretraining, base, dense, dsl
+
+METHODS = {"dense": dense, "dsl": dsl}
+
+
+@pytest.fixture
+def config(small_config):
+    config = config_files.load(config_files.find("convncf.py"), "demo")
+    config.model.update(embedding_dim=8, channels=4, pretraining_epochs=2)
+    config.sparsity.update(small_config.sparsity)
+    config.sparsity.update_interval = 2  # of the six steps of the pretraining
+    config.train.update(epochs=1, batch_size=1024)
+    return config
+
+
+def _task(split, folder):
+    return base.Task(split, 0, folder, rich.console.Console(quiet=True))
+
+
+def test_a_run_of_its_own_comes_first_where_the_backbone_wants_it(config, small_config):
+    first, last = _pretraining.stages(config)
+    assert last is config
+    assert first.model.name == "mf"
+    config.model.pretraining_epochs = 0
+    assert _pretraining.stages(config) == [config]
+    assert _pretraining.stages(small_config) == [small_config]
+
+
+@pytest.mark.parametrize("storage", ["dense", "masked", "packed"])
+def test_tables_are_copied_with_their_masks(config, small_split, storage):
+    method = dense if storage == "dense" else dsl
+    if storage != "dense":
+        config.storage = storage
+    first, _ = _pretraining.stages(config)
+    # Another seed, so that nothing is alike before.
+    tables = method.make_tables(first, small_split, 1)
+    one, _ = base.make_model(small_split, first, tables, 1)
+    tables = method.make_tables(config, small_split, 0)
+    other, _ = base.make_model(small_split, config, tables, 0)
+    assert not np.array_equal(one.item_vectors(), other.item_vectors())
+    _pretraining.adopt(other, _pretraining.tables(one))
+    np.testing.assert_array_equal(one.item_vectors(), other.item_vectors())
+    query = {"user_id": np.arange(5)}
+    np.testing.assert_array_equal(one.user_vectors(query), other.user_vectors(query))
+    pairs = zip(one.sparse_weights(), other.sparse_weights(), strict=True)
+    for mine, theirs in pairs:
+        np.testing.assert_array_equal(mine.mask(), theirs.mask())
+
+
+def test_tables_of_other_shapes_are_refused(config, small_split):
+    tables = dense.make_tables(config, small_split, 0)
+    model, _ = base.make_model(small_split, config, tables, 0)
+    with pytest.raises(ValueError, match="alike"):
+        _pretraining.adopt(model, [np.zeros((3, 8), np.float32)])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_passes_in_order_each_counted_restored_and_resumed(
+    config, small_split, tmp_path, name
+):
+    config.train.refit = True
+    method = METHODS[name]
+    trained = method.train(_task(small_split, tmp_path), config)
+    names = ["pretrain", "select", "pretrain_refit", "refit"]
+    assert [each.name for each in trained.passes] == names
+    assert trained.selection is trained.passes[1].state
+    # Matrix factorisation takes far less than a convolution.
+    assert [each.macs is None for each in trained.passes] == [False, True] * 2
+    again = base.restore(_task(small_split, tmp_path), config, method.make_tables)
+    assert again.passes == trained.passes
+    resumed = method.train(_task(small_split, tmp_path), config)
+    for other in (again, resumed):
+        for ours, theirs in zip(
+            trained.model.get_weights(), other.model.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
