@@ -117,12 +117,13 @@ def _threshold(
             block = scores.read(start, stop)
             if among is not None:  # nothing compares with NaN
                 block = np.where(among[start:stop], block, np.nan)
-            counts = [np.count_nonzero(block < low), np.count_nonzero(block == low)]
-            counts.append(np.count_nonzero(block == high) if high > low else 0)
-            return np.array(counts), block[(block > low) & (block < high)]
+            parts = [block < low, block == low, (block == high) & (high > low)]
+            counts = np.array([np.count_nonzero(part) for part in parts])
+            return counts, block[(block > low) & (block < high)]
 
         divided = _each(divide, list(_blocks(scores.length)))
-        below, at_low, at_high = (int(n) for n in sum(counts for counts, _ in divided))
+        counts = np.sum([counts for counts, _ in divided], axis=0)
+        below, at_low, at_high = (int(count) for count in counts)
         inside = np.concatenate([between for _, between in divided])
         rank = count - below
         if 0 < rank <= at_low:
