@@ -95,6 +95,8 @@ class Autoencoder(DotProductBackbone):
     def user_rows(self, users: tf.Tensor) -> tf.Tensor | None:
         """Users' own rows, int [B] -> [B, h]; None where a model has none."""
         del users
+        return None
+        return None
 
     @abc.abstractmethod
     def encode(
