@@ -86,12 +86,12 @@ def call(path, signature):
 OF_HISTORIES = {"from_history"}
 
 
-@pytest.mark.parametrize("signature", CALLS.keys() - OF_HISTORIES)
+@pytest.mark.parametrize("signature", sorted(CALLS.keys() - OF_HISTORIES))
 def test_every_call_runs_as_it_is_written(run_folder, exported, signature):
     call(run_folder / "model_int8.tflite", signature)
 
 
-@pytest.mark.parametrize("signature", CALLS.keys() & OF_HISTORIES)
+@pytest.mark.parametrize("signature", sorted(CALLS.keys() & OF_HISTORIES))
 def test_autoencoders_have_calls_of_their_own(vae_folder, vae_exported, signature):
     call(vae_folder / "model_int8.tflite", signature)
 
