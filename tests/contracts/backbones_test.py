@@ -29,6 +29,7 @@ def config(request, small_config):
             conv_regularization=0.0,
             output_regularization=0.0,
         )
+        config.train.learning_rate = 0.03
     config.train.negatives = min(config.train.negatives, 64)
     return config
 
