@@ -11,7 +11,8 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import Backbone, Prepared, batch_items
+from dsl_tf.backbones._tables import TableVectors
+from dsl_tf.backbones.base import batch_items
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses, outer_product
 from dsl_tf.layers.blockwise import mean_in_blocks
@@ -110,7 +111,7 @@ def pretraining(config: config_dict.ConfigDict) -> config_dict.ConfigDict | None
     return config
 
 
-class ConvNCF(Backbone):
+class ConvNCF(TableVectors):
     """logit = h · CNN(p_u q_iᵀ) + b.
 
     The outer product is a map of d x d, with one channel. Each of log2(d) layers
@@ -223,21 +224,6 @@ class ConvNCF(Backbone):
         """What `outer_product.logits` wants behind users and items."""
         weights = [*self.kernels, *self.biases, self.head, self.head_bias]
         return [tf.convert_to_tensor(each) for each in weights]
-
-    def user_vectors(
-        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
-    ) -> tf.Tensor:
-        """p_u, [B, embedding_dim]."""
-        del prepared
-        return self.tables.users(query["user_id"])
-
-    def item_vectors(
-        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
-    ) -> tf.Tensor:
-        """q_i of items, or of all, [n, embedding_dim]."""
-        del prepared
-        rows = tf.range(self.num_items) if items is None else items
-        return self.tables.items(rows)
 
     def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Logits of each user with each item, [B, n].

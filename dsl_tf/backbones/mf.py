@@ -10,7 +10,8 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import DotProductBackbone, Prepared, dot_logits
+from dsl_tf.backbones._tables import TableVectors
+from dsl_tf.backbones.base import DotProductBackbone, dot_logits
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.tables import TableFactory
@@ -44,7 +45,7 @@ def build(
     )
 
 
-class MF(DotProductBackbone):
+class MF(TableVectors, DotProductBackbone):
     """logit = p_u · q_i, without biases.
 
     Args:
@@ -106,18 +107,3 @@ class MF(DotProductBackbone):
         negative = tf.reshape(rows[count:], shape)
         negative.set_shape([*negatives.shape, width])
         return self.tables.users(inputs["user"]), rows[:count], negative
-
-    def user_vectors(
-        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
-    ) -> tf.Tensor:
-        """p_u, [B, embedding_dim]."""
-        del prepared
-        return self.tables.users(query["user_id"])
-
-    def item_vectors(
-        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
-    ) -> tf.Tensor:
-        """q_i, [n, embedding_dim]."""
-        del prepared
-        rows = tf.range(self.num_items) if items is None else items
-        return self.tables.items(rows)

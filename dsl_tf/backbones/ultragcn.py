@@ -11,7 +11,8 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import DotProductBackbone, Prepared
+from dsl_tf.backbones._tables import TableVectors
+from dsl_tf.backbones.base import DotProductBackbone
 from dsl_tf.data import negatives
 from dsl_tf.data.graph import degrees, item_neighbours
 from dsl_tf.data.pipelines import Batches, Pairs
@@ -59,7 +60,7 @@ def build(
     )
 
 
-class UltraGCN(DotProductBackbone):
+class UltraGCN(TableVectors, DotProductBackbone):
     """logit = e_u · e_i, trained to be what infinitely many layers would give.
 
     With s_ui the logit and
@@ -209,21 +210,6 @@ class UltraGCN(DotProductBackbone):
         negative = tf.matmul(grouped, q_negative, transpose_b=True)
         return tf.reduce_sum(p * q, 1), negative, tf.linalg.matvec(near, p)
 
-    def user_vectors(
-        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
-    ) -> tf.Tensor:
-        """e_u, [B, embedding_dim]."""
-        del prepared
-        return self.tables.users(query["user_id"])
-
-    def item_vectors(
-        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
-    ) -> tf.Tensor:
-        """e_i, [n, embedding_dim]."""
-        del prepared
-        rows = tf.range(self.num_items) if items is None else items
-        return self.tables.items(rows)
-
 
 class _NegativesOfGroups(negatives.SharedNegatives):
     """Shared negatives of which every few positives have a draw of their own.
@@ -248,7 +234,7 @@ class _NegativesOfGroups(negatives.SharedNegatives):
         found = super().__call__(users, groups * count, seed)
         return tf.reshape(found, [groups, count])
 
-    def drawn(self, positives: int, count: int) -> int:  # type: ignore[override]
+    def drawn(self, positives: int, count: int) -> int:
         """`count` for each group."""
         return -(-positives // self._positives) * count
 

@@ -35,9 +35,8 @@ class Sampler(abc.ABC):
           int32 [B, n], or [n] that serve the whole batch.
         """
 
-    @staticmethod
     @abc.abstractmethod
-    def drawn(positives: int, count: int) -> int:
+    def drawn(self, positives: int, count: int) -> int:
         """How many items it draws for so many positives."""
 
 
@@ -81,8 +80,7 @@ class UniformNegatives(Sampler):
         item = tf.minimum(rank + seen_below, self._last)
         return tf.ensure_shape(tf.cast(item, tf.int32), [None, count])
 
-    @staticmethod
-    def drawn(positives: int, count: int) -> int:
+    def drawn(self, positives: int, count: int) -> int:
         """`count` for each positive."""
         return positives * count
 
@@ -106,8 +104,7 @@ class SharedNegatives(Sampler):
             [count], seed, maxval=self._num_items, dtype=tf.int32
         )
 
-    @staticmethod
-    def drawn(positives: int, count: int) -> int:
+    def drawn(self, positives: int, count: int) -> int:
         """`count`, whatever the positives."""
         del positives
         return count
