@@ -12,7 +12,7 @@ from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.backbones.base import DotProductBackbone, Prepared, dot_logits
-from dsl_tf.data.graph import adjacency
+from dsl_tf.data.graph import adjacency, locality_order
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.propagation import MeanPropagation
@@ -93,34 +93,43 @@ class LightGCN(DotProductBackbone):
         for look_up in self.tables.look_ups().values():  # makes the tables
             look_up(tf.zeros([1], tf.int32))
         graph = adjacency(split.train, self.num_users, self.num_items)
-        self._propagated = MeanPropagation(graph, num_layers)
+        self._propagated = MeanPropagation(
+            graph, num_layers, locality_order(graph, self.num_users)
+        )
         self._propagation_macs = len(graph.data) * embedding_dim * num_layers
         self._in_graph = tf.constant(np.diff(graph.indptr) > 0)
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""
-        return dot_logits(*self._rows(self._propagated(self.tables.whole()), inputs))
+        propagated, _ = self._rows(inputs)
+        return dot_logits(*propagated)
 
     def compute_loss(
         self, inputs: Mapping[str, tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """The loss of a batch; see `Backbone.compute_loss`."""
-        first = self.tables.whole()
-        loss = self._loss(dot_logits(*self._rows(self._propagated(first), inputs)))
+        propagated, first = self._rows(inputs)
+        loss = self._loss(dot_logits(*propagated))
         if not self._regularization:
             return loss
-        norms = losses.half_squared_norms(*self._rows(first, inputs))
-        return loss + self._regularization * norms
+        return loss + self._regularization * losses.half_squared_norms(*first)
 
     def _rows(
-        self, table: tf.Tensor, inputs: Mapping[str, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Of a batch's users [B, d], items [B, d] and negatives [(B,) n, d]."""
-        return (
-            tf.gather(table, inputs["user"]),
-            tf.gather(table, inputs["item"] + self.num_users),
-            tf.gather(table, inputs["negatives"] + self.num_users),
-        )
+        self, inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Propagated rows of a batch, and its rows of layer 0.
+
+        Each of its users [B, d], items [B, d] and negatives [(B,) n, d]. Looked up
+        together, so that their gradients make one table, not three.
+        """
+        nodes = [
+            inputs["user"],
+            inputs["item"] + self.num_users,
+            inputs["negatives"] + self.num_users,
+        ]
+        every = tf.concat([tf.reshape(each, [-1]) for each in nodes], axis=0)
+        propagated, first = self._propagated.rows(self.tables.whole(), every)
+        return _parted(propagated, nodes), _parted(first, nodes)
 
     def prepared(self) -> Prepared:
         """The propagated table, users first, [N + M, d]."""
@@ -152,3 +161,12 @@ class LightGCN(DotProductBackbone):
         """
         pair = float((users * items).sum())
         return InteractionMacs(0.0, 0.0, pair, once=float(self._propagation_macs))
+
+
+def _parted(rows: tf.Tensor, nodes: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Rows [k, d] as one tensor [..., d] for each tensor [...] of nodes."""
+    parts = tf.split(rows, [tf.size(each) for each in nodes])
+    return [
+        tf.reshape(part, tf.concat([tf.shape(each), part.shape[1:]], axis=0))
+        for part, each in zip(parts, nodes, strict=True)
+    ]

@@ -11,39 +11,86 @@ class MeanPropagation:
     Computed by Horner's rule, so no layer but the last is kept. Â is symmetric,
     hence p(Â) too, and the gradient is the same propagation of the upstream one.
     The product of a CSR matrix and a dense table is TensorFlow's own; at Gowalla's
-    size it takes a tenth of `tf.sparse.sparse_dense_matmul`.
+    size it takes a tenth of `tf.sparse.sparse_dense_matmul`. It is bound by how many
+    rows of the table it finds in the cache, so the nodes may be put in an order in
+    which neighbours are near each other; tables are given and returned in their own.
 
     Args:
       graph: symmetric float32 [n, n].
       layers: K, at least 0.
+      order: int [n], the nodes in the order of the computation; None: as they are.
     """
 
-    def __init__(self, graph: scipy.sparse.csr_matrix, layers: int) -> None:
-        entries = graph.tocoo()
+    def __init__(
+        self,
+        graph: scipy.sparse.csr_matrix,
+        layers: int,
+        order: np.ndarray | None = None,
+    ) -> None:
+        order = np.arange(graph.shape[0]) if order is None else order
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order))
+        ordered = graph[order][:, order].tocsr()
+        ordered.sort_indices()
+        entries = ordered.tocoo()
         with tf.init_scope():
             self._graph = _compressed(
                 np.stack([entries.row, entries.col], axis=1).astype(np.int64),
                 entries.data,
                 np.array(graph.shape, np.int64),
             )
+            self._order = tf.constant(order, tf.int32)
+            self._place = tf.constant(place)
         self._layers = layers
 
     def __call__(self, table: tf.Tensor) -> tf.Tensor:
-        """The propagated table, float32 [n, d] of [n, d], differentiable."""
+        """The propagated table, float32 [n, d] of [n, d]; it has no gradient."""
+        total = self._sum_of_layers(tf.gather(table, self._order))
+        return tf.stop_gradient(tf.gather(total, self._place) / (self._layers + 1))
+
+    def rows(self, table: tf.Tensor, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows of the propagated table and of the table itself, differentiable.
+
+        Both at once, because a sum of two gradients of the table would be one more
+        table.
+
+        Args:
+          table: float32 [n, d].
+          nodes: int [k], may repeat.
+
+        Returns:
+          Two float32 [k, d].
+        """
+        unique, which = tf.unique(nodes)
+        places = tf.gather(self._place, unique)
 
         @tf.custom_gradient
-        def propagated(table: tf.Tensor):  # type: ignore[no-untyped-def]
-            return self._propagate(table), self._propagate
+        def rows(table: tf.Tensor):  # type: ignore[no-untyped-def]
+            total = self._sum_of_layers(tf.gather(table, self._order))
+            propagated = tf.gather(total, places) / (self._layers + 1)
+            own = tf.gather(table, unique)
 
-        return propagated(table)
+            def gradient(of_propagated: tf.Tensor, of_own: tf.Tensor) -> tf.Tensor:
+                # Both come as slices, from the look-ups below.
+                mean = tf.convert_to_tensor(of_propagated) / (self._layers + 1)
+                upstream = tf.scatter_nd(places[:, None], mean, table.shape)
+                whole = tf.gather(self._sum_of_layers(upstream), self._place)
+                return tf.tensor_scatter_nd_add(
+                    whole, unique[:, None], tf.convert_to_tensor(of_own)
+                )
 
-    def _propagate(self, table: tf.Tensor) -> tf.Tensor:
-        table = tf.convert_to_tensor(table)  # a gradient may come as slices
+            return (propagated, own), gradient
+
+        propagated, own = rows(table)
+        return tf.gather(propagated, which), tf.gather(own, which)
+
+    def _sum_of_layers(self, table: tf.Tensor) -> tf.Tensor:
+        """Σ_k Â^k of a table in the order of the computation."""
         total = table
         for _ in range(self._layers):
             product = tf.raw_ops.SparseMatrixMatMul(a=self._graph, b=total)
             total = table + tf.ensure_shape(product, table.shape)
-        return total / (self._layers + 1)
+        return total
 
 
 @tf.function

@@ -90,3 +90,22 @@ def test_nobody_with_nothing():
     assert items.tolist() == [[0], [1], [2]]
     assert not weights.any()
     assert graph.item_neighbours(TINY, *SIZES, count=0)[0].shape == (4, 0)
+
+
+def test_locality_order_brings_neighbours_together(rng):
+    # Two groups of users with items of their own, numbered at random.
+    group = np.repeat([0, 1], 20)
+    pairs = (group[:, None] == group[None]) & (rng.random((40, 40)) < 0.3)
+    pairs = pairs[rng.permutation(40)][:, rng.permutation(40)]
+    users, items = np.nonzero(pairs)
+    train = Interactions(users.astype(np.int32), items.astype(np.int32))
+    found = graph.adjacency(train, 40, 40)
+    order = graph.locality_order(found, 40)
+    assert sorted(order) == list(range(80))
+    assert order[:40].max() < 40
+
+    def spread(matrix):
+        entries = matrix.tocoo()
+        return np.abs(entries.row - entries.col).std()
+
+    assert spread(found[order][:, order]) < 0.8 * spread(found)

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -15,29 +17,46 @@ def graph(rng):
     return matrix.astype(np.float32)
 
 
+@pytest.fixture(params=[None, [4, 8, 0, 2, 7, 1, 3, 6, 5]], ids=["as is", "ordered"])
+def propagation(graph, request):
+    """Makes a propagation over the graph, in one order of computation or another."""
+    order = request.param and np.array(request.param)
+    return functools.partial(
+        MeanPropagation, scipy.sparse.csr_matrix(graph), order=order
+    )
+
+
 @pytest.mark.parametrize("layers", [0, 1, 3])
-def test_it_is_the_mean_of_the_powers(graph, rng, layers):
+def test_it_is_the_mean_of_the_powers(graph, propagation, rng, layers):
     table = rng.normal(size=(9, 4)).astype(np.float32)
     powers = [np.linalg.matrix_power(graph, k) for k in range(layers + 1)]
     expected = np.mean([power @ table for power in powers], axis=0)
-    propagate = MeanPropagation(scipy.sparse.csr_matrix(graph), layers)
+    propagate = propagation(layers)
     np.testing.assert_allclose(propagate(tf.constant(table)), expected, rtol=1e-4)
     in_graph = tf.function(propagate)(tf.constant(table))
     np.testing.assert_allclose(in_graph, expected, rtol=1e-4)
     np.testing.assert_allclose(in_graph[-1], table[-1] / (layers + 1), rtol=1e-6)
+    rows, own = propagate.rows(tf.constant(table), tf.constant([8, 2, 2, 0]))
+    np.testing.assert_allclose(rows, expected[[8, 2, 2, 0]], rtol=1e-4)
+    np.testing.assert_array_equal(own, table[[8, 2, 2, 0]])
 
 
-def test_the_gradient_is_that_of_the_dense_product(graph, rng):
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_gradient_is_that_of_the_dense_product(graph, propagation, rng, weight):
     table = tf.constant(rng.normal(size=(9, 4)).astype(np.float32))
-    propagate = MeanPropagation(scipy.sparse.csr_matrix(graph), 2)
+    propagate = propagation(2)
     dense = (np.eye(9) + graph + graph @ graph).astype(np.float32) / 3
+    nodes = tf.constant([0, 3, 3, 8])
 
-    def gradient(function):
+    def gradient(rows):
         with tf.GradientTape() as tape:
             tape.watch(table)
-            # Of some rows only, and not linear.
-            loss = tf.reduce_sum(tf.gather(function(table), [0, 3, 3, 8]) ** 3)
+            propagated, own = rows(table)
+            loss = tf.reduce_sum(propagated**3) + weight * tf.reduce_sum(own**2)
         return tf.convert_to_tensor(tape.gradient(loss, table))
 
-    expected = gradient(lambda x: tf.matmul(dense, x))
-    np.testing.assert_allclose(gradient(propagate), expected, rtol=2e-3, atol=1e-4)
+    expected = gradient(
+        lambda x: (tf.gather(tf.matmul(dense, x), nodes), tf.gather(x, nodes))
+    )
+    found = gradient(lambda x: propagate.rows(x, nodes))
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4)
