@@ -96,7 +96,11 @@ def get_config() -> config_dict.ConfigDict:
     # Item tables of the mobile files: small: fewest bytes; fast: top-k in a third
     # of the time (dot products only). Figures: docs/benchmarks.md.
     config.export.layout = "small"
-    # And tflite_int4.
+    # Bytes of each file's tables; the smallest weights are left out of it. 0: whole.
+    config.export.table_bytes = 0
+    # Whether the ranking of each file is measured on the test set (cost.json).
+    config.export.evaluate = True
+    # And tflite_int4; of lightgcn, saved_model_factored.
     config.export.formats = ("saved_model", "tflite", "tflite_fp16", "tflite_int8")
 
     return config

@@ -58,6 +58,7 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     # The gradient reaches every row of the table in every step.
     config.growth.horizon = "1"
     config.growth.recorder_rows = 1 << 20
+    config.export.formats = (*config.export.formats, "saved_model_factored")
 
     config.update_from_flattened_dict(TUNED.get(data.replace("_", "-"), {}))
     return config

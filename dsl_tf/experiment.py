@@ -1,6 +1,8 @@
 """A whole experiment: data, split, training, evaluation, costs, export, report."""
 
+import functools
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from ml_collections import config_dict
 from dsl_tf import config_files, data, plugins, results, run_folder
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
-from dsl_tf.export import saved_model
-from dsl_tf.export.artefacts import export_model
+from dsl_tf.evaluation import protocols
+from dsl_tf.evaluation.ranking import Score
+from dsl_tf.export import artefacts, saved_model
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.files import replacing
@@ -54,6 +57,7 @@ def train(
     """
     console = rich.console.Console()
     members = run_folder.members(output_dir, config.seeds)
+    artefacts.check(**_export_settings(config))
     run_folder.claim(output_dir, config, resume, overwrite)
     split = _load(config, console)
     for seed, folder in zip(config.seeds, members, strict=True):
@@ -78,7 +82,12 @@ def _run(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    task = methods.Task(split, seed, folder / run_folder.CHECKPOINTS, console)
+    accept = functools.partial(
+        artefacts.check_backbone,
+        formats=config.export.formats,
+        table_bytes=config.export.table_bytes,
+    )
+    task = methods.Task(split, seed, folder / run_folder.CHECKPOINTS, console, accept)
     trained = method.train(task, config)
     results.write_history(folder, trained.selection)
     if not (folder / results.METRICS).exists():  # the test set is read once
@@ -86,7 +95,7 @@ def _run(
             _evaluate(config, split, trained, folder)
     with console.status("Exporting …"):
         cost = results.costs(trained, BASE_RSS_BYTES)
-        _export(config, trained, folder, cost)
+        _export(config, split, trained, folder, cost)
     html.write_report(folder)
 
 
@@ -106,27 +115,39 @@ def _evaluate(
 
 def _export(
     config: config_dict.ConfigDict,
+    split: Split,
     trained: methods.Trained,
     folder: Path,
     cost: dict[str, Any],
 ) -> None:
-    exported = export_model(
+    protocol = protocols.find(config.evaluation.protocol)
+    cutoffs = tuple(config.evaluation.cutoffs)
+
+    def measure(score: Score) -> Mapping[str, float]:
+        return protocol.evaluate(score, split, "test", cutoffs, config.data.seed).mean
+
+    exported = artefacts.export_model(
         trained.model,
         trained.split,
         folder,
-        k=config.export.k,
-        users=config.export.users,
-        layout=config.export.layout,
-        formats=config.export.formats,
+        **_export_settings(config),
         seed=config.data.seed,
+        measure=measure if config.export.evaluate else None,
     )
     # Formats that an earlier export wrote are still there.
     cost = {
         **cost,
         "files": cost.get("files", {}) | exported.files,
         "files_detail": cost.get("files_detail", {}) | exported.files_detail,
+        "files_metrics": cost.get("files_metrics", {}) | exported.files_metrics,
     }
     results.write(folder, results.COST, cost)
+
+
+def _export_settings(config: config_dict.ConfigDict) -> dict[str, Any]:
+    """The arguments of an export that keys of the config are."""
+    keys = ("k", "users", "layout", "formats", "table_bytes")
+    return {key: config.export[key] for key in keys}
 
 
 def evaluate(output_dir: Path) -> None:
@@ -161,10 +182,10 @@ def export(
     """
     console = rich.console.Console()
     folder = runs.read_run(output_dir).file(results.CONFIG).parent
-    config, _, trained = _restore(folder, console)
+    config, split, trained = _restore(folder, console)
     config.update_from_flattened_dict(overrides)
     if serving_dir is None:
-        _export(config, trained, folder, results.read(folder, results.COST))
+        _export(config, split, trained, folder, results.read(folder, results.COST))
         html.write_report(folder)
         _gather(output_dir, run_folder.found_members(output_dir))
         for name in results.read(folder, results.COST)["files"]:

@@ -39,7 +39,7 @@ def single(config, tmp_path_factory, _runs):
     if "single" not in _runs:
         folder = tmp_path_factory.mktemp("runs") / "single"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(experiment, "export_model", _kill)
+            patch.setattr(experiment.artefacts, "export_model", _kill)
             with pytest.raises(_Killed):
                 experiment.train(config, folder, command="python -m dsl_tf.main")
         with pytest.MonkeyPatch.context() as patch:
@@ -123,6 +123,9 @@ def test_what_a_run_writes(single, config):
     assert set(cost["files_detail"]["saved_model"]) == {
         *("tables", "histories", "network", "other"),
     }
+    # A SavedModel has the numbers that were evaluated.
+    served = cost["files_metrics"]["saved_model"]
+    assert served["recall@20"] == pytest.approx(test["recall@20"], abs=1e-3)
     sparsity = np.load(single / "sparsity.npz")
     rows = np.concatenate([sparsity["users"], sparsity["items"]])
     assert rows.mean() == pytest.approx(0.5, abs=1e-3)
@@ -278,3 +281,27 @@ def test_modes_on_several_seeds(several, config, capsys):
     config.seeds = (0, 1, 2)
     with pytest.raises(UserError, match="`seeds` was"):
         experiment.train(config, several, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("k", 0, "`export.k` must be at least 1"),
+        ("formats", ("onnx",), "`export.formats` must be some of"),
+        ("formats", ("saved_model_factored",), "Received: model.name=neumf"),
+    ],
+)
+def test_a_wrong_export_is_told_before_training(
+    config, tmp_path, monkeypatch, key, value, rule
+):
+    monkeypatch.setattr(keras.Model, "fit", _kill)
+    config.export[key] = value
+    with pytest.raises(UserError, match=rule):
+        experiment.train(config, tmp_path / "run")
+
+
+def test_files_are_not_measured_where_that_is_off(config, tmp_path):
+    config.train.epochs = 1
+    config.export.evaluate = False
+    experiment.train(config, tmp_path / "run")
+    assert _json(tmp_path / "run" / "cost.json")["files_metrics"] == {}

@@ -146,26 +146,7 @@ class Backbone(tfrs.Model, abc.ABC):
         """
         users = self.user_vectors(query, prepared)
         items = self.item_vectors(None, prepared) if items is None else items
-        count = tf.shape(users)[0]
-        at_once = max(1, PAIRS_AT_ONCE // self.num_items)
-        blocks = (count + at_once - 1) // at_once
-
-        def block(
-            number: tf.Tensor, scores: tf.TensorArray
-        ) -> tuple[tf.Tensor, tf.TensorArray]:
-            some = users[number * at_once : (number + 1) * at_once]
-            return number + 1, scores.write(number, self.interaction(some, items))
-
-        scores = tf.TensorArray(
-            tf.float32, blocks, infer_shape=False, element_shape=[None, self.num_items]
-        )
-        _, scores = tf.while_loop(
-            lambda number, _: number < blocks,
-            block,
-            (tf.constant(0), scores),
-            parallel_iterations=1,
-        )
-        return tf.ensure_shape(scores.concat(), [None, self.num_items])
+        return in_blocks(self.interaction, users, items, self.num_items)
 
     def user_blocks(self) -> Iterator[np.ndarray]:
         """The vectors of all users in blocks of rows, float32 [n, du]."""
@@ -240,6 +221,35 @@ class DotProductBackbone(Backbone):
     def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
         """A pair takes Σ users · items."""
         return InteractionMacs(0.0, 0.0, float((users * items).sum()))
+
+
+def in_blocks(
+    interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    users: tf.Tensor,
+    items: tf.Tensor,
+    num_items: int,
+) -> tf.Tensor:
+    """Scores of users with all items, [B, num_items], a few users at a time."""
+    count = tf.shape(users)[0]
+    at_once = max(1, PAIRS_AT_ONCE // num_items)
+    blocks = (count + at_once - 1) // at_once
+
+    def block(
+        number: tf.Tensor, scores: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.TensorArray]:
+        some = users[number * at_once : (number + 1) * at_once]
+        return number + 1, scores.write(number, interaction(some, items))
+
+    scores = tf.TensorArray(
+        tf.float32, blocks, infer_shape=False, element_shape=[None, num_items]
+    )
+    _, scores = tf.while_loop(
+        lambda number, _: number < blocks,
+        block,
+        (tf.constant(0), scores),
+        parallel_iterations=1,
+    )
+    return tf.ensure_shape(scores.concat(), [None, num_items])
 
 
 def batch_items(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:

@@ -84,6 +84,7 @@ class LightGCN(DotProductBackbone):
     ) -> None:
         super().__init__(name="lightgcn")
         self.num_users, self.num_items = split.num_users, split.num_items
+        self.num_layers = num_layers
         self._loss = losses.find(loss)
         self._regularization = regularization
         initial = keras.initializers.RandomNormal(

@@ -1,25 +1,36 @@
 """All files that a finished run hands out."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from dsl_tf import files
+from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.backbones.lightgcn import LightGCN
 from dsl_tf.errors import UserError
+from dsl_tf.evaluation.ranking import Score
 from dsl_tf.export import saved_model, tflite
 from dsl_tf.export.device import DeviceModule
+from dsl_tf.export.factored import FactoredModule
 from dsl_tf.export.frozen import FrozenModel, freeze
 from dsl_tf.export.layouts import LAYOUTS
+from dsl_tf.export.magnitude import within_bytes
 from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.export.vocabulary import write_vocabulary
 from dsl_tf.types import Split
 
-SAVED_MODEL = "saved_model"
+SAVED_MODEL, FACTORED = "saved_model", "saved_model_factored"
+#: Formats of a server, to the folder and what is in it.
+SERVED: dict[str, type[ServingModule]] = {
+    SAVED_MODEL: ServingModule,
+    FACTORED: FactoredModule,
+}
 #: Values of `export.formats`, to the file or folder that each of them writes.
 FORMATS = {
     "saved_model": SAVED_MODEL,
+    "saved_model_factored": FACTORED,
     "tflite": "model.tflite",
     "tflite_fp16": "model_fp16.tflite",
     "tflite_int8": "model_int8.tflite",
@@ -28,10 +39,13 @@ FORMATS = {
 #: Those that are written where nothing else is asked for.
 DEFAULT_FORMATS = ("saved_model", "tflite", "tflite_fp16", "tflite_int8")
 
+#: Scores as an evaluation asks for them, to metrics.
+Measure = Callable[[Score], Mapping[str, float]]
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportedFiles:
-    """What an export wrote; the two entries of `cost.json`.
+    """What an export wrote; the entries of `cost.json`.
 
     Attributes:
       files: name inside the run folder to bytes; `saved_model` is the sum of
@@ -40,10 +54,13 @@ class ExportedFiles:
         items, and rows that user vectors are made of, as stored), `histories`,
         `network` (weights of the interaction and of the encoder's layers), `other`
         (popularity, graph): what is left.
+      files_metrics: model file to the metrics of the rankings that its numbers
+        give; of files with users in them, if it was measured.
     """
 
     files: dict[str, int]
     files_detail: dict[str, dict[str, int]]
+    files_metrics: dict[str, dict[str, float]]
 
 
 def export_model(
@@ -55,7 +72,9 @@ def export_model(
     users: Literal["all", "none"] = "all",
     layout: str = "small",
     formats: Sequence[str] = DEFAULT_FORMATS,
+    table_bytes: int = 0,
     seed: int = 0,
+    measure: Measure | None = None,
 ) -> ExportedFiles:
     """Write a trained backbone for servers and devices.
 
@@ -73,46 +92,73 @@ def export_model(
       layout: of item tables in the `.tflite` files, one of `LAYOUTS`: fewest
         bytes, or fast rankings of a backbone that scores by inner products.
       formats: which of `FORMATS` to write.
+      table_bytes: what the tables of each file may take; the smallest weights are
+        left out of it. 0: they are whole, as they always are in
+        `saved_model_factored`.
       seed: the seed of the evaluation's tie-break.
+      measure: finds the metrics of what each file's numbers score.
 
     Raises:
-      UserError: an unknown format, layout, `users` or `k`, or a raw id with a line
-        break in it.
+      UserError: see `check` and `check_backbone`; a raw id has a line break in it;
+        or the tables do not fit.
     """
-    _check(k, users, layout, formats)
+    check(k, users, layout, formats, table_bytes)
+    check_backbone(backbone, formats, table_bytes)
     written = {
         path.relative_to(folder).as_posix(): files.size(path)
         for path in write_vocabulary(split, folder)
     }
-    detail = {}
+    detail, metrics = {}, {}
     frozen = freeze(backbone, split, seed)
+    device_tables = {"items": layout if frozen.queries else "small"}
+    if users == "all":
+        device_tables["users"] = "small"
+
+    def fitted(coding: str, layouts: Mapping[str, str]) -> FrozenModel:
+        if not table_bytes:
+            return frozen
+        return within_bytes(frozen, coding, layouts, table_bytes)
+
+    module: ServingModule | DeviceModule
     for name in (FORMATS[format_name] for format_name in formats):
         path = folder / name
-        if name == SAVED_MODEL:
-            module = ServingModule(frozen, k)
-            saved_model.save(module, path)
-            parts = _parts(module.table_bytes, module.history_bytes, frozen)
-        else:
+        if name in tflite.FILES:
             coding = tflite.FILES[name]
-            device = DeviceModule(frozen, coding, k, layout, users == "all")
-            tflite.convert(device, path)
-            parts = _parts(device.table_bytes, 0, frozen)
+            model = fitted(coding, device_tables)
+            module = DeviceModule(model, coding, k, layout, users == "all")
+            tflite.convert(module, path)
+        else:
+            whole = name == FACTORED
+            model = frozen if whole else fitted("float32", ServingModule.LAYOUTS)
+            module = SERVED[name](model, k)
+            saved_model.save(module, path)
         written[name] = files.size(path)
+        parts = {
+            "tables": module.table_bytes,
+            "histories": module.history_bytes,
+            "network": frozen.network_bytes,
+        }
         detail[name] = parts | {"other": written[name] - sum(parts.values())}
-    return ExportedFiles(written, detail)
+        if measure is not None and module.users is not None:
+            metrics[name] = dict(measure(module.scorer()))
+    return ExportedFiles(written, detail, metrics)
 
 
-def _parts(tables: int, histories: int, frozen: FrozenModel) -> dict[str, int]:
-    return {
-        "tables": tables,
-        "histories": histories,
-        "network": frozen.network_bytes,
-    }
+def check(
+    k: int, users: str, layout: str, formats: Sequence[str], table_bytes: int
+) -> None:
+    """Refuses what no backbone can be exported with, to know before training.
 
-
-def _check(k: int, users: str, layout: str, formats: Sequence[str]) -> None:
+    Raises:
+      UserError: an unknown format, layout or `users`, or a number out of range.
+    """
     if k < 1:
         raise UserError(f"`export.k` must be at least 1. Received: export.k={k}.")
+    if table_bytes < 0:
+        raise UserError(
+            "`export.table_bytes` must be at least 0. "
+            f"Received: export.table_bytes={table_bytes}."
+        )
     if users not in ("all", "none"):
         raise UserError(
             f"`export.users` must be all or none. Received: export.users={users}."
@@ -128,3 +174,23 @@ def _check(k: int, users: str, layout: str, formats: Sequence[str]) -> None:
                 f"`export.formats` must be some of {', '.join(FORMATS)}. "
                 f"Received: {name!r}."
             )
+
+
+def check_backbone(
+    backbone: Backbone, formats: Sequence[str], table_bytes: int
+) -> None:
+    """Refuses exports that a backbone has no use for, to know before training.
+
+    Raises:
+      UserError: formats and backbone, or budget and backbone, do not go together.
+    """
+    if FACTORED in formats and not isinstance(backbone, LightGCN):
+        raise UserError(
+            f"`export.formats` may have {FACTORED} where vectors are propagated over "
+            f"a graph (model.name=lightgcn). Received: model.name={backbone.name}."
+        )
+    if table_bytes and isinstance(backbone, Autoencoder):
+        raise UserError(
+            "`export.table_bytes` must be 0 where user vectors are made of histories. "
+            f"Received: model.name={backbone.name}, export.table_bytes={table_bytes}."
+        )

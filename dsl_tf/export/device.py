@@ -8,6 +8,7 @@ from dsl_tf.export.encoder import HistoryEncoder
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.layouts import store
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
+from dsl_tf.export.tables import Table
 
 #: Tables up to this width are scored `rows_at_once` rows at a time, wider ones by so
 #: many weights: memory and rounding grow with them. At 40,000 x 601, 80 % sparse,
@@ -37,8 +38,8 @@ class DeviceModule(Ranker):
         with_users: bool = True,
     ) -> None:
         layout = layout if frozen.queries else "small"
-        super().__init__(frozen, store(frozen.items, coding, layout), k)
-        self.queries = frozen.queries
+        super().__init__(frozen, k)
+        self.items: Table = store(frozen.items, coding, layout)
         self.user_width = frozen.users.shape[1]
         self.num_users = frozen.num_users
         self.users = store(frozen.users, coding, "small") if with_users else None
@@ -151,6 +152,9 @@ class DeviceModule(Ranker):
         if self.encoder is not None:
             functions["from_history"] = self.from_history.get_concrete_function(history)
         return functions
+
+    #: Nobody's history is in the file.
+    history_bytes = 0
 
     @property
     def table_bytes(self) -> int:

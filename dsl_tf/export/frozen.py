@@ -9,10 +9,29 @@ import tensorflow as tf
 
 from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import WEIGHTS_AT_ONCE, Backbone, DotProductBackbone
+from dsl_tf.backbones.lightgcn import LightGCN
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes
 from dsl_tf.export.encoder import EncodedUsers, Encoder
 from dsl_tf.types import Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """What the vectors of a graph model are made of.
+
+    Attributes:
+      users: float32 [num_users, d], layer 0.
+      items: float32 [num_items, d], layer 0 by position.
+      counts: int32 [num_users], how many items of each history in `FrozenModel`,
+        the first ones, are edges.
+      num_layers: L.
+    """
+
+    users: scipy.sparse.csr_matrix
+    items: scipy.sparse.csr_matrix
+    counts: np.ndarray
+    num_layers: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +58,7 @@ class FrozenModel:
         backbone's own, not copies: export before training goes on.
       encoder: what makes user vectors of histories; None where a user's vector
         can only be looked up.
+      graph: what `users` and `items` are made of by propagation; else None.
     """
 
     users: scipy.sparse.csr_matrix
@@ -51,6 +71,7 @@ class FrozenModel:
     queries: Callable[[tf.Tensor], tf.Tensor] | None
     network: tuple[tf.Variable, ...]
     encoder: Encoder | None = None
+    graph: Graph | None = None
 
     @property
     def num_users(self) -> int:
@@ -119,6 +140,11 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
         # A trace has them in no fixed order; files shall not differ by it.
         network=tuple(sorted(network.values(), key=lambda variable: variable.name)),
         encoder=encoder,
+        graph=(
+            _graph(backbone, split, by_position)
+            if isinstance(backbone, LightGCN)
+            else None
+        ),
     )
 
 
@@ -150,13 +176,29 @@ def _encoder(backbone: Autoencoder, split: Split, by_position: np.ndarray) -> En
 
     everyone = np.arange(split.num_users)
     has_own = backbone.user_rows(tf.constant(everyone[:1])) is not None
-    known = split.known()
     return Encoder(
         items=_table(backbone.encoder_rows, by_position),
         users=_table(own_rows, everyone) if has_own else None,
-        counts=np.bincount(known.users, minlength=split.num_users).astype(np.int32),
+        counts=_known(split),
         encode=backbone.encode,
     )
+
+
+def _graph(backbone: LightGCN, split: Split, by_position: np.ndarray) -> Graph:
+    """Layer 0 of a graph model; the histories are its edges."""
+    (users,), (items,) = backbone.look_ups("users"), backbone.look_ups("items")
+    return Graph(
+        users=_table(users, np.arange(split.num_users)),
+        items=_table(items, by_position),
+        counts=_known(split),
+        num_layers=backbone.num_layers,
+    )
+
+
+def _known(split: Split) -> np.ndarray:
+    """Items of each user that a vector may be made of, int32 [num_users]."""
+    known = split.known()
+    return np.bincount(known.users, minlength=split.num_users).astype(np.int32)
 
 
 def _table(

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from dsl_tf.backbones.base import WEIGHTS_AT_ONCE, in_blocks
+from dsl_tf.evaluation.ranking import Score
 from dsl_tf.export.frozen import FrozenModel
-from dsl_tf.export.tables import Table, narrow
+from dsl_tf.export.tables import Rows, narrow
 
 #: Marks an item that must not be recommended while a ranking is made. Not -inf,
 #: for which the converter puts this very number in constants.
@@ -18,15 +20,23 @@ class Ranker(tf.Module):
 
     Args:
       frozen: the model to serve.
-      items: its item table, by position.
       k: length of a ranking.
+
+    Attributes:
+      items: the item vectors, by position; whoever serves them sets it.
+      users: the user vectors, if it has them.
+      resources: what the served form fills when it is loaded.
     """
 
-    def __init__(self, frozen: FrozenModel, items: Table, k: int) -> None:
+    items: Rows
+    users: Rows | None
+    resources: tuple[tf.saved_model.experimental.TrackableResource, ...] = ()
+
+    def __init__(self, frozen: FrozenModel, k: int) -> None:
         super().__init__()
         self.k = k
         self.num_items = frozen.num_items
-        self.items = items
+        self.queries = frozen.queries
         self.order = frozen.order
         self.popularity = tf.Variable(narrow(frozen.popularity), trainable=False)
         self.interaction = frozen.interaction
@@ -88,6 +98,33 @@ class Ranker(tf.Module):
             "item_ids": tf.ensure_shape(item_ids, [None, self.k]),
             "scores": tf.ensure_shape(minus_infinity(scores), [None, self.k]),
         }
+
+    def scorer(self) -> Score:
+        """What an evaluation asks: users to the scores that rankings are made by.
+
+        Items are in the order of their ids. All item vectors are in memory as
+        float32, as long as the function is.
+        """
+        assert self.users is not None
+        users = self.users
+        everything = tf.range(self.num_items)
+        width = self.items.rows(everything[:1]).shape[1]
+        blocks = np.array_split(
+            everything, -(-self.num_items * width // WEIGHTS_AT_ONCE)
+        )
+        positions = [self.positions(tf.constant(block)) for block in blocks]
+        items = tf.concat([self.items.rows(block) for block in positions], axis=0)
+        popular = tf.concat([self.popular(block) for block in positions], axis=0)
+
+        def score(ids: tf.Tensor) -> tf.Tensor:
+            vectors = users.rows(ids)
+            if self.queries is None:
+                scores = in_blocks(self.interaction, vectors, items, self.num_items)
+            else:
+                scores = self.interaction(vectors, items)
+            return tf.where(usable(vectors, True)[:, None], scores, popular)
+
+        return score
 
     def positions(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Positions of valid item ids, int [n] to int32 [n]."""

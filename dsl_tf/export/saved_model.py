@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from dsl_tf.export.encoder import EncodedUsers
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.layouts import store
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
+from dsl_tf.export.tables import Rows
 from dsl_tf.files import replacing
 
 #: User-item pairs scored at once. With 128 activations a pair, 128 MiB.
@@ -36,9 +38,13 @@ class ServingModule(Ranker):
       k: length of a ranking.
     """
 
+    users: Rows
+    #: Of its tables.
+    LAYOUTS: ClassVar[Mapping[str, str]] = {"users": "small", "items": "small"}
+
     def __init__(self, frozen: FrozenModel, k: int):
-        super().__init__(frozen, store(frozen.items, "float32", "small"), k)
-        self.num_users = frozen.num_users
+        super().__init__(frozen, k)
+        self.num_users, self.item_width = frozen.num_users, frozen.items.shape[1]
         self.history_offsets = tf.Variable(frozen.history_offsets, trainable=False)
         self.history = tf.Variable(frozen.history, trainable=False)
         self.encoded: EncodedUsers | None = None
@@ -46,7 +52,14 @@ class ServingModule(Ranker):
             self.encoded = EncodedUsers(
                 frozen.encoder, self.history_offsets, self.history
             )
-        self.users = self.encoded or store(frozen.users, "float32", "small")
+        self.users, self.items = self._tables(frozen)
+
+    def _tables(self, frozen: FrozenModel) -> tuple[Rows, Rows]:
+        """What vectors of users and of items are read from."""
+        return (
+            self.encoded or store(frozen.users, "float32", self.LAYOUTS["users"]),
+            store(frozen.items, "float32", self.LAYOUTS["items"]),
+        )
 
     @tf.function
     def recommend(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -152,7 +165,7 @@ class ServingModule(Ranker):
         """
         smallest = min(SMALLEST_BLOCK, self.num_items)
         users = tf.shape(vectors)[0]
-        most = min(max(WEIGHTS_PER_BLOCK // self.items.width, smallest), self.num_items)
+        most = min(max(WEIGHTS_PER_BLOCK // self.item_width, smallest), self.num_items)
         block = tf.clip_by_value(
             PAIRS_PER_BLOCK // tf.maximum(users, 1), smallest, most
         )
@@ -199,7 +212,7 @@ def export_serving(module: ServingModule, folder: Path) -> Path:
 
 
 def write_signatures(
-    module: tf.Module,
+    module: Ranker,
     signatures: Mapping[str, tf.types.experimental.ConcreteFunction],
     folder: Path,
 ) -> None:
@@ -210,6 +223,6 @@ def write_signatures(
     """
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     held = tf.Module()
-    held.captured = module.variables
+    held.captured, held.resources = module.variables, module.resources
     with quiet_tensorflow():
         tf.saved_model.save(held, os.fspath(folder), dict(signatures), options)

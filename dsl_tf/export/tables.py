@@ -8,12 +8,24 @@ constant back into a float32 table.
 
 import abc
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from dsl_tf.export.codings import BFLOAT16, Coded, Vector, nbytes
 from dsl_tf.export.quantize import bfloat16_bits
+
+
+class Rows(Protocol):
+    """Vectors that are read by their number, stored or made."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is stored."""
+
+    def rows(self, ids: tf.Tensor) -> tf.Tensor:
+        """The vectors of valid ids: int [n] to float32 [n, width]."""
 
 
 class Table(tf.Module, abc.ABC):

@@ -38,12 +38,15 @@ class Task:
       seed: of everything random in this run.
       folder: where checkpoints go.
       console: where progress goes.
+      accept: raises a `UserError` before a backbone is trained for which the run
+        has no use.
     """
 
     split: Split
     seed: int
     folder: Path
     console: rich.console.Console
+    accept: Callable[[Backbone], None] = lambda backbone: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +176,8 @@ def train_backbone(
         model, batches = make_model(
             split, stage, make_tables(split), task.seed, planned
         )
+        if stage is config:
+            task.accept(model)
         if start is not None:
             _pretraining.adopt(model, start)
         planned = planned or settings.epochs * batches.steps_per_epoch

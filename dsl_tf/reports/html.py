@@ -49,6 +49,7 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         metric_header=tables.metric_header(run),
         metric_rows=tables.metric_rows(run),
         costs=tables.cost_rows(run),
+        quality=tables.quality_name(run),
         config=list(_flat(run.config)),
         provenance=_provenance(run),
         history=_history(run.history),

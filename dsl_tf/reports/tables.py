@@ -26,12 +26,14 @@ class CostRow:
       value: the number with its unit.
       source: how it was found: `"measured"`, `"counted"` or `"derived"`.
       note: what the number means, or what it leaves out.
+      quality: of a model file, the first recall of the rankings it gives.
     """
 
     name: str
     value: str
     source: str
     note: str = ""
+    quality: str = ""
 
 
 def score(value: float | None) -> str:
@@ -105,7 +107,9 @@ def cost_rows(run: Run) -> list[CostRow]:
             "1 - non-zeros / positions of the masked tensors",
         ),
         *(
-            CostRow(name, size(num_bytes), "measured", "on disk")
+            CostRow(
+                name, size(num_bytes), "measured", "on disk", file_quality(run, name)
+            )
             for name, num_bytes in cost["files"].items()
         ),
         CostRow(
@@ -140,6 +144,18 @@ def cost_rows(run: Run) -> list[CostRow]:
         ),
         CostRow("tables in memory", size(inference["table_bytes"]), "counted"),
     ]
+
+
+def file_quality(run: Run, name: str) -> str:
+    """The first recall that was measured of a model file, or nothing."""
+    metrics = run.cost.get("files_metrics", {}).get(name, {})
+    recall = quality_name(run)
+    return score(metrics[recall]) if recall in metrics else ""
+
+
+def quality_name(run: Run) -> str:
+    """The metric by which files are told apart: the first recall."""
+    return next((n for n in run.metric_names if n.startswith("recall@")), "quality")
 
 
 def next_commands(run: Run) -> list[str]:
@@ -199,8 +215,12 @@ def summary(run: Run, console: rich.console.Console) -> None:
     console.print(Text(setting(run)), soft_wrap=True)
     console.print()
     show(console, metric_header(run), metric_rows(run))
-    costs = [[row.name, row.value, row.source] for row in cost_rows(run)]
-    show(console, ["cost", "value", "how"], costs)
+    rows = cost_rows(run)
+    costs = [[row.name, row.value, row.source, row.quality] for row in rows]
+    header = ["cost", "value", "how", quality_name(run)]
+    if not any(row.quality for row in rows):
+        header, costs = header[:-1], [row[:-1] for row in costs]
+    show(console, header, costs)
     for warning in run.data.get("warnings", []):
         console.print(Text(f"warning: {warning}"), style="yellow", soft_wrap=True)
     console.print(Text("Next commands"), style="bold")

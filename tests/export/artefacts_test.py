@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dsl_tf.errors import UserError
 from dsl_tf.export import tflite
-from dsl_tf.export.artefacts import FORMATS, export_model
+from dsl_tf.export.artefacts import FACTORED, FORMATS, export_model
 from dsl_tf.export.vocabulary import read_ids
 from dsl_tf.files import size
 
@@ -11,7 +12,7 @@ NUM_USERS, NUM_ITEMS = 900, 2600
 
 
 def test_files_are_where_the_protocol_wants_them(exported, run_folder, dot_product):
-    names = {*FORMATS.values(), "vocabulary"}
+    names = {*FORMATS.values(), "vocabulary"} - {FACTORED}
     assert {path.name for path in run_folder.iterdir()} == names
     assert (run_folder / "saved_model" / "saved_model.pb").is_file()
     for name, count in exported.files.items():
@@ -133,6 +134,12 @@ def test_what_of_a_history_is_encoded_is_counted(vae, vae_exported):
             "`export.layout` must be one of small, fast. Received: 'big'.",
         ),
         ({"formats": ("onnx",)}, "`export.formats` must be some of saved_model, "),
+        ({"table_bytes": -1}, "`export.table_bytes` must be at least 0."),
+        (
+            {"formats": (FACTORED,)},
+            "`export.formats` may have saved_model_factored where vectors are "
+            "propagated over a graph (model.name=lightgcn).",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(tied, tmp_path, argument, rule):
@@ -140,3 +147,86 @@ def test_mistakes_are_told_before_anything_is_written(tied, tmp_path, argument, 
         export_model(tied.backbone, tied.split, tmp_path, **argument)
     assert str(error.value).startswith(rule)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_autoencoders_tables_are_not_cut(vae, tmp_path):
+    with pytest.raises(UserError, match=r"`export\.table_bytes` must be 0 where user"):
+        export_model(vae.backbone, vae.split, tmp_path, table_bytes=10_000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("layout", ["small", "fast"])
+def test_tables_within_bytes(dot_product, tmp_path, layout):
+    limit = 60_000
+    formats = ["saved_model", "tflite_int8"]
+    exported = export_model(
+        dot_product.backbone,
+        dot_product.split,
+        tmp_path,
+        formats=formats,
+        layout=layout,
+        table_bytes=limit,
+    )
+    for detail in exported.files_detail.values():
+        assert 0.99 * limit < detail["tables"] <= limit
+    # A file without users has all the bytes for items.
+    exported = export_model(
+        dot_product.backbone,
+        dot_product.split,
+        tmp_path,
+        formats=formats[1:],
+        layout=layout,
+        users="none",
+        table_bytes=35_000,
+    )
+    assert 34_600 < exported.files_detail["model_int8.tflite"]["tables"] <= 35_000
+
+
+@pytest.mark.parametrize("case", ["dot_product", "sparse_neumf", "cdae"])
+def test_metrics_are_those_of_the_files_numbers(case, tmp_path, rounded, request):
+    """Of every user, also of those for whom popularity stands in."""
+    case = request.getfixturevalue(case)
+    scores = {}
+
+    def measure(score):
+        users = tf.range(case.backbone.num_users)
+        scores[len(scores)] = tf.function(score)(users).numpy()
+        return {"n": len(scores)}
+
+    exported = export_model(
+        case.backbone,
+        case.split,
+        tmp_path,
+        formats=["saved_model", "tflite_int8"],
+        measure=measure,
+    )
+    assert exported.files_metrics == {
+        "saved_model": {"n": 1},
+        "model_int8.tflite": {"n": 2},
+    }
+    for user in range(case.backbone.num_users):
+        np.testing.assert_allclose(
+            scores[0][user], case.scores(user), rtol=1e-4, atol=1e-4
+        )
+        seen = {"user_id": [user], "seen": [[-1]]}
+        seen = {name: np.array(value, np.int32) for name, value in seen.items()}
+        if user < 4:
+            top = tflite.run(tmp_path / "model_int8.tflite", "recommend", **seen)
+            np.testing.assert_allclose(
+                scores[1][user][top["item_ids"][0]],
+                top["scores"][0],
+                rtol=1e-3,
+                atol=1e-3,
+            )
+
+
+def test_a_file_without_users_has_no_metrics(dot_product, tmp_path):
+    exported = export_model(
+        dot_product.backbone,
+        dot_product.split,
+        tmp_path,
+        formats=["tflite"],
+        users="none",
+        measure=lambda score: {"recall@20": 0.0},
+    )
+    assert exported.files_metrics == {}

@@ -1,6 +1,9 @@
 """Tiny backbones, splits, and the rankings they should give."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,9 +15,35 @@ import tf_keras as keras
 from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone, DotProductBackbone
 from dsl_tf.evaluation.ranking import tie_order
-from dsl_tf.export.artefacts import FORMATS, export_model
+from dsl_tf.export.artefacts import FACTORED, FORMATS, export_model
 from dsl_tf.export.codings import encode
 from dsl_tf.types import Interactions, Split, empty_interactions
+
+#: Loads the folder of argv[1] where `dsl_tf` cannot be imported.
+CLIENT = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("dsl_tf", "tensorflow_recommenders"):
+            raise ImportError(name + " is not installed here")
+
+sys.meta_path.insert(0, Blocker())
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+query = np.load(sys.argv[2])
+top = model.signatures["serving_default"](user_id=tf.constant(query["user_id"]))
+pairs = model.signatures["score"](
+    user_id=tf.constant(query["pair_user"]), item_id=tf.constant(query["pair_item"])
+)
+answers = {**top, **pairs}
+if "history" in query:
+    answers = model.signatures["from_history"](history=tf.constant(query["history"]))
+np.savez(sys.argv[3], **answers)
+assert "dsl_tf" not in sys.modules
+"""
 
 
 class TinyBackbone(tf.Module):
@@ -278,6 +307,12 @@ def make_autoencoder(own_rows: bool) -> AutoencoderCase:
 
 
 @pytest.fixture(scope="session")
+def new_split():
+    """Makes a split of pairs."""
+    return make_split
+
+
+@pytest.fixture(scope="session")
 def vae() -> AutoencoderCase:
     """A user is nothing but the history."""
     return make_autoencoder(own_rows=False)
@@ -324,9 +359,27 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported(dot_product, run_folder):
     """Every format of `dot_product`, as small as it gets."""
+    formats = [name for name in FORMATS if name != FACTORED]
     return export_model(
-        dot_product.backbone, dot_product.split, run_folder, formats=tuple(FORMATS)
+        dot_product.backbone, dot_product.split, run_folder, formats=formats
     )
+
+
+@pytest.fixture
+def asked_elsewhere(tmp_path):
+    """Asks the SavedModel of a folder in another process, which has no `dsl_tf`."""
+
+    def ask(folder, **query):
+        np.savez(tmp_path / "in.npz", **query)
+        paths = (folder, tmp_path / "in.npz", tmp_path / "out.npz")
+        subprocess.run(
+            [sys.executable, "-I", "-c", CLIENT, *map(os.fspath, paths)],
+            check=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+        return np.load(tmp_path / "out.npz")
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,4 @@
 import dataclasses
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,32 +12,6 @@ from dsl_tf.types import empty_interactions
 
 K = 20
 USERS = np.array([0, 1, 2, 8, -1, 9, 2**40], np.int64)  # 2 is all zero, 0 new
-
-#: Loads the folder of argv[1] where `dsl_tf` cannot be imported.
-CLIENT = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("dsl_tf", "tensorflow_recommenders"):
-            raise ImportError(name + " is not installed here")
-
-sys.meta_path.insert(0, Blocker())
-import numpy as np
-import tensorflow as tf
-
-model = tf.saved_model.load(sys.argv[1])
-query = np.load(sys.argv[2])
-top = model.signatures["serving_default"](user_id=tf.constant(query["user_id"]))
-pairs = model.signatures["score"](
-    user_id=tf.constant(query["pair_user"]), item_id=tf.constant(query["pair_item"])
-)
-answers = {**top, **pairs}
-if "history" in query:
-    answers = model.signatures["from_history"](history=tf.constant(query["history"]))
-np.savez(sys.argv[3], **answers)
-assert "dsl_tf" not in sys.modules
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +30,14 @@ def check_ranking(case, user, item_ids, scores):
     assert not set(ids) & set(seen)
 
 
-def asked_elsewhere(folder, tmp_path, **query):
-    """What another process, which has no `dsl_tf`, is answered."""
-    np.savez(tmp_path / "in.npz", **query)
-    paths = (folder, tmp_path / "in.npz", tmp_path / "out.npz")
-    subprocess.run(
-        [sys.executable, "-I", "-c", CLIENT, *map(os.fspath, paths)],
-        check=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
-    return np.load(tmp_path / "out.npz")
-
-
-def test_a_process_without_the_package_serves_it(sparse_neumf, served, tmp_path):
+def test_a_process_without_the_package_serves_it(
+    sparse_neumf, served, tmp_path, asked_elsewhere
+):
     folder = save(served, tmp_path / "saved_model")
     assert (folder / "saved_model.pb").is_file()
     pair_item = np.array([5, 2301, 7, 0, 3, -1, 2302], np.int64)
     query = {"user_id": USERS, "pair_user": USERS, "pair_item": pair_item}
-    answer = asked_elsewhere(folder, tmp_path, **query)
+    answer = asked_elsewhere(folder, **query)
     assert answer["item_ids"].dtype == np.int32
     assert answer["scores"].dtype == answer["score"].dtype == np.float32
     for row, user in enumerate(USERS):
@@ -174,12 +135,14 @@ HISTORIES = [
 ]
 
 
-def test_a_process_without_the_package_answers_a_history(autoencoder, tmp_path):
+def test_a_process_without_the_package_answers_a_history(
+    autoencoder, tmp_path, asked_elsewhere
+):
     case, module = autoencoder
     folder = save(module, tmp_path / "saved_model")
     query = {"user_id": USERS, "pair_user": USERS, "pair_item": USERS}
     history = np.array(HISTORIES, np.int32)
-    answer = asked_elsewhere(folder, tmp_path, **query, history=history)
+    answer = asked_elsewhere(folder, **query, history=history)
     assert answer["item_ids"].dtype == np.int32
     assert answer["scores"].dtype == np.float32
     for row, items in enumerate(HISTORIES):
