@@ -38,10 +38,12 @@ class Backbone(tfrs.Model, abc.ABC):
     Attributes:
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
+      findings: lines on what it makes of the split that its user should know.
     """
 
     num_users: int
     num_items: int
+    findings: tuple[str, ...] = ()
 
     def batches(
         self, split: Split, config: config_dict.ConfigDict, seed: int

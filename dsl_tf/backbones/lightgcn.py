@@ -98,7 +98,14 @@ class LightGCN(DotProductBackbone):
             graph, num_layers, locality_order(graph, self.num_users)
         )
         self._propagation_macs = len(graph.data) * embedding_dim * num_layers
-        self._in_graph = tf.constant(np.diff(graph.indptr) > 0)
+        in_graph = np.diff(graph.indptr) > 0
+        self._in_graph = tf.constant(in_graph)
+        users, items = np.split(~in_graph, [self.num_users])
+        if not in_graph.all():
+            self.findings = (
+                f"{users.sum():,} users and {items.sum():,} items without training "
+                "interactions are not in the graph: their vectors are 0.",
+            )
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""

@@ -4,7 +4,7 @@ Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW 2018.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -102,25 +102,40 @@ class MultVAE(Autoencoder):
         super().__init__(
             split, tables, "multvae", hidden_dims[0], matrix, bias, dropout_rate, seed
         )
-        self._latent_dim = latent_dim
         self._kl_weight, self._anneal_steps = kl_weight, anneal_steps
         self._regularization = regularization
 
-        # Between the two tables. That of the latent layer gives mean and logarithm
-        # of the variance, side by side.
+        # Between the two tables. The latent layer has mean and logarithm of the
+        # variance side by side in the reference. Here the latter is apart, as only
+        # training needs it; the initial weights are drawn for both together.
         self._latent_layer = len(hidden_dims) - 1
         shapes = [
             *itertools.pairwise([*hidden_dims, 2 * latent_dim]),
             *itertools.pairwise([latent_dim, *reversed(hidden_dims)]),
         ]
-        self.kernels = [
-            self.add_weight(name=name, shape=shape, initializer=matrix(name))
-            for name, shape in _numbered("kernel", shapes)
-        ]
-        self.biases = [
-            self.add_weight(name=name, shape=shape[1:], initializer=bias(name))
-            for name, shape in _numbered("bias", shapes)
-        ]
+        self.kernels, self.biases = [], []
+        for number, shape in enumerate(shapes, start=1):
+            drawn = [
+                (name, draw(name)(tensor))
+                for name, draw, tensor in (
+                    (f"kernel_{number}", matrix, shape),
+                    (f"bias_{number}", bias, shape[1:]),
+                )
+            ]
+            if number - 1 == self._latent_layer:
+                self.log_variance = [
+                    self._weight(f"{name}_log_variance", value[..., latent_dim:])
+                    for name, value in drawn
+                ]
+                drawn = [(name, value[..., :latent_dim]) for name, value in drawn]
+            kernel, own_bias = (self._weight(*each) for each in drawn)
+            self.kernels.append(kernel)
+            self.biases.append(own_bias)
+
+    def _weight(self, name: str, value: tf.Tensor) -> tf.Variable:
+        return self.add_weight(
+            name=name, shape=value.shape, initializer=lambda shape, dtype: value
+        )
 
     def compute_loss(
         self, inputs: Mapping[str, tf.Tensor], training: bool = False
@@ -138,9 +153,10 @@ class MultVAE(Autoencoder):
         history = self.histories(inputs["user"])
         # As in the reference, the norm is that of the whole row.
         hidden = self._hidden(self._sums(history, training), lengths(history))
-        kernel, bias = self._latent_weights()
-        statistics = tf.matmul(hidden, kernel) + bias
-        mean, log_variance = tf.split(statistics, 2, axis=1)
+        mean, log_variance = (
+            tf.matmul(hidden, kernel) + bias
+            for kernel, bias in (self._mean_weights(), self.log_variance)
+        )
         latent = mean
         if training:
             key = tf.stack([streams.key(self._seed, "reparameterisation"), step])
@@ -165,9 +181,10 @@ class MultVAE(Autoencoder):
     ) -> tf.Tensor:
         """The mean of the posterior, [B, latent_dim]; see `Autoencoder.encode`."""
         del user_rows
-        kernel, bias = self._latent_weights()
-        mean = tf.matmul(self._hidden(sums, counts), kernel[:, : self._latent_dim])
-        return unless_empty(mean + bias[: self._latent_dim], counts)
+        kernel, bias = self._mean_weights()
+        return unless_empty(
+            tf.matmul(self._hidden(sums, counts), kernel) + bias, counts
+        )
 
     def query_vectors(self, users: tf.Tensor) -> tf.Tensor:
         """The last hidden layer and a 1, [B, h + 1]."""
@@ -177,16 +194,13 @@ class MultVAE(Autoencoder):
         """Multiply-accumulates of `score`.
 
         A user takes the sum of the history's encoder rows (`history_macs`), its h
-        scalings, and the kernels between the two tables, of the encoder's last one
-        the half that gives the mean. A pair takes the non-zeros of an item's
-        vector, Σ items.
+        scalings, and the kernels between the two tables. A pair takes the non-zeros
+        of an item's vector, Σ items.
         """
         del users
         width = int(self.encoder_bias.shape[0])
         kernels = sum(int(kernel.shape.num_elements()) for kernel in self.kernels)
-        kernel, _ = self._latent_weights()
-        unused = int(kernel.shape[0]) * self._latent_dim
-        per_user = self.history_macs() + width + kernels - unused
+        per_user = self.history_macs() + width + kernels
         return InteractionMacs(per_user, 0.0, float(items.sum()))
 
     def _hidden(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
@@ -205,18 +219,13 @@ class MultVAE(Autoencoder):
             hidden = tf.tanh(tf.matmul(hidden, kernel) + bias)
         return hidden
 
-    def _latent_weights(self) -> tuple[tf.Variable, tf.Variable]:
+    def _mean_weights(self) -> tuple[tf.Variable, tf.Variable]:
         return self.kernels[self._latent_layer], self.biases[self._latent_layer]
 
     def _penalty(self) -> tf.Tensor | float:
         if not self._regularization:
             return 0.0
         squares = [part.square_sum() for part in (self.encoder, self.decoder)]
-        squares += [tf.reduce_sum(tf.square(kernel)) for kernel in self.kernels]
+        kernels = [*self.kernels, self.log_variance[0]]
+        squares += [tf.reduce_sum(tf.square(kernel)) for kernel in kernels]
         return self._regularization * tf.add_n(squares)
-
-
-def _numbered(
-    name: str, shapes: Sequence[tuple[int, int]]
-) -> Iterator[tuple[str, tuple[int, int]]]:
-    return ((f"{name}_{i}", shape) for i, shape in enumerate(shapes, start=1))

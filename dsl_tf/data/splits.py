@@ -212,6 +212,10 @@ def untidy(split: Split) -> tuple[str, ...]:
     active = users(train) | users(validation) | users(test)
     findings = (
         (users(test) & ~users(train), "test users have no training items"),
+        (
+            users(validation) & ~users(train),
+            "validation users have no training items",
+        ),
         (active & ~users(test), "users have no test items"),
         (items(test) & ~items(train) & ~items(validation), "items occur only in test"),
     )

@@ -178,6 +178,10 @@ def train_backbone(
         )
         if stage is config:
             task.accept(model)
+            for finding in model.findings:
+                task.console.print(
+                    f"[yellow]Warning:[/] {finding}", highlight=False, soft_wrap=True
+                )
         if start is not None:
             _pretraining.adopt(model, start)
         planned = planned or settings.epochs * batches.steps_per_epoch

@@ -171,6 +171,16 @@ def test_keys_out_of_range(split, key, value, rule):
         lightgcn.build(config.model, split, DenseTables(USERS, ITEMS), seed=0)
 
 
+def test_nodes_out_of_the_graph_are_told(split):
+    (finding,) = _model(split).findings
+    assert finding.startswith("1 users and 1 items without training interactions")
+    users, items = PAIRS[:, 0].astype(np.int32), PAIRS[:, 1].astype(np.int32)
+    ids = {"user_ids": split.user_ids[:4], "item_ids": split.item_ids[:6]}
+    whole = dataclasses.replace(split, **ids, train=Interactions(users, items))
+    tables = DenseTables(4, 6)
+    assert lightgcn.LightGCN(whole, tables, 4, num_layers=1).findings == ()
+
+
 def test_an_empty_graph(split):
     nothing = dataclasses.replace(split, train=empty_interactions())
     assert not _model(nothing).item_vectors().numpy().any()

@@ -47,7 +47,10 @@ def _model(split, tables, **settings):
 def _weights(model):
     """Encoder, decoder and kernels in float64."""
     every = tf.range(ITEMS)
-    found = [model.encoder(every), model.decoder(every), *model.kernels]
+    mean, (log_variance, _) = model.kernels[1], model.log_variance
+    statistics = tf.concat([mean, log_variance], axis=1)
+    kernels = [model.kernels[0], statistics, *model.kernels[2:]]
+    found = [model.encoder(every), model.decoder(every), *kernels]
     return [np.asarray(weight, np.float64) for weight in found]
 
 
@@ -56,8 +59,9 @@ def _statistics(model, inputs):
     encoder, _, *kernels = _weights(model)
     hidden = np.tanh(inputs @ encoder + model.encoder_bias.numpy())
     hidden = np.tanh(hidden @ kernels[0] + model.biases[0].numpy())
-    statistics = hidden @ kernels[1] + model.biases[1].numpy()
-    return statistics[:, :2], statistics[:, 2:]
+    statistics = hidden @ kernels[1]
+    _, bias = model.log_variance
+    return statistics[:, :2] + model.biases[1].numpy(), statistics[:, 2:] + bias.numpy()
 
 
 def _scores(model, latent):
@@ -209,12 +213,15 @@ def test_reference_architecture_and_its_initial_weights(split):
     split = dataclasses.replace(split, item_ids=np.arange(3000))
     model = multvae.MultVAE(split, DenseTables(USERS, 3000))
     shapes = [tuple(weight.shape) for weight in model.trainable_variables]
-    matrices = [(3000, 600), (600, 400), (200, 600), (3000, 600)]
-    assert sorted(shapes) == sorted([*matrices, (600,), (400,), (600,), (3000,)])
+    matrices = [(3000, 600), (600, 200), (600, 200), (200, 600), (3000, 600)]
+    vectors = [(600,), (200,), (200,), (600,), (3000,)]
+    assert sorted(shapes) == sorted([*matrices, *vectors])
     for weight in model.trainable_variables:
         values = np.abs(weight.numpy())
         if len(weight.shape) == 2:  # Xavier uniform
-            limit = (6 / sum(weight.shape)) ** 0.5
+            # Mean and variance are halves of one matrix.
+            units = sum((600, 400) if weight.shape == (600, 200) else weight.shape)
+            limit = (6 / units) ** 0.5
             assert 0.99 * limit < values.max() <= limit
         else:  # normal, cut off at two deviations
             assert 0 < values.max() <= 0.002
@@ -249,7 +256,7 @@ def test_zeros_of_the_tables_stay_zero(split, make_tables, batch):
 
 def test_macs_by_hand(split, make_tables):
     model = _model(split, make_tables())
-    # 10 items of 4 users, 4 columns; 4 scalings; 4·3 and, half of 3·4, 3·2;
+    # 10 items of 4 users, 4 columns; 4 scalings; 4·3 and 3·2 of the mean;
     # 2·3 and 3·4 of the decoder.
     user = 10 * 4 / 4 + 4 + 12 + 6 + 6 + 12
     assert model.macs(np.ones(2), np.ones(5)) == InteractionMacs(user, 0.0, 5.0)

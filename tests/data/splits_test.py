@@ -161,6 +161,19 @@ def test_given_split_is_used_as_given(make_interactions, make_dataset, data_conf
     )
 
 
+def test_a_validation_part_that_empties_a_user_is_told(
+    make_interactions, make_dataset, data_config
+):
+    dataset = make_dataset(
+        make_interactions((0, 0), (0, 1)),
+        make_interactions((0, 2), (1, 2)),
+        make_interactions((1, 0), (1, 1)),
+        split_label="theirs",
+    )
+    split = splits.split_dataset(dataset, data_config())
+    assert "1 validation users have no training items." in split.warnings
+
+
 def test_a_given_split_may_be_made_anew(make_interactions, make_dataset, data_config):
     dataset = given_sample(make_interactions, make_dataset)
     split = splits.split_dataset(dataset, data_config(split="ratio"))

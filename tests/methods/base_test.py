@@ -1,9 +1,11 @@
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import rich.console
 
+from dsl_tf import config_files
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, dense
 from dsl_tf.types import Interactions
@@ -92,4 +94,34 @@ def test_users_held_out_need_an_autoencoder(small_config, users_held_out, tmp_pa
 def test_users_held_out_need_their_protocol(small_config, users_held_out, tmp_path):
     task = base.Task(users_held_out, 0, tmp_path, rich.console.Console(quiet=True))
     with pytest.raises(UserError, match="must be strong_generalization"):
+        dense.train(task, small_config)
+
+
+def test_nodes_out_of_the_graph_are_told_before_training(
+    small_split, tmp_path, monkeypatch
+):
+    config = config_files.load(config_files.find("lightgcn.py"), "own")
+    stays = small_split.train.users != 5
+    split = dataclasses.replace(small_split, train=small_split.train.take(stays))
+    console = rich.console.Console(record=True, file=io.StringIO())
+
+    def told(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "fit", told)
+    with pytest.raises(KeyboardInterrupt):
+        dense.train(base.Task(split, 0, tmp_path, console), config)
+    assert "Warning: 1 users and 0 items without training" in console.export_text()
+
+
+def test_a_backbone_that_is_not_accepted_is_not_trained(
+    small_config, small_split, tmp_path, monkeypatch
+):
+    def accept(backbone):
+        raise UserError(f"no {backbone.name}")
+
+    monkeypatch.delattr(base, "fit")
+    console = rich.console.Console(quiet=True)
+    task = base.Task(small_split, 0, tmp_path, console, accept)
+    with pytest.raises(UserError, match="no neumf"):
         dense.train(task, small_config)
