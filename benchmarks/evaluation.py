@@ -1,7 +1,7 @@
 """Seconds of a full-ranking evaluation, against a NumPy loop over users.
 
-Synthetic dot-product models and interactions at the sizes of MovieLens-1M and
-Gowalla. `scoring` is the part no evaluator can avoid: all scores, in the same
+Synthetic dot-product models and interactions at the sizes of MovieLens-1M, Gowalla
+and Yelp2018. `scoring` is the part no evaluator can avoid: all scores, in the same
 batches, thrown away. The loop scores, masks, partitions and counts one user at
 a time; it is timed on a sample of users and scaled up.
 """
@@ -20,7 +20,11 @@ from dsl_tf.evaluation import protocols, ranking, references
 from dsl_tf.types import Interactions, Split, empty_interactions
 
 #: name, users, items, interactions a user (a fifth of them held out).
-SIZES = (("ml-1m", 6040, 3706, 165), ("gowalla", 29858, 40981, 34))
+SIZES = (
+    ("ml-1m", 6040, 3706, 165),
+    ("gowalla", 29858, 40981, 34),
+    ("yelp2018", 31668, 38048, 49),
+)
 QUICK = (("quick", 1000, 2000, 50),)
 DIM = 64
 CUTOFF = 20
