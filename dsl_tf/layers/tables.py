@@ -161,7 +161,6 @@ def _apart(
 class TableFactory(abc.ABC):
     """Makes the tables of a backbone."""
 
-    @abc.abstractmethod
     def user_item(
         self, width: int, name: str, initializer: keras.initializers.Initializer
     ) -> UserItemTables:
@@ -172,8 +171,12 @@ class TableFactory(abc.ABC):
           name: the layer's name; it also seeds the masks.
           initializer: Keras initialiser of the weights.
         """
+        return SeparateTables(
+            self._table("users", width, f"{name}_user", _apart(initializer, "user")),
+            self._table("items", width, f"{name}_item", _apart(initializer, "item")),
+            name=name,
+        )
 
-    @abc.abstractmethod
     def one(
         self,
         kind: str,
@@ -189,6 +192,18 @@ class TableFactory(abc.ABC):
           name: the layer's name; it also seeds the mask.
           initializer: Keras initialiser of the weights.
         """
+        table = self._table(kind, width, f"{name}_table", initializer)
+        return OneTable(table, kind, name=name)
+
+    @abc.abstractmethod
+    def _table(
+        self,
+        kind: str,
+        width: int,
+        name: str,
+        initializer: keras.initializers.Initializer,
+    ) -> keras.layers.Layer:
+        """The layer that holds the rows of `"users"` or `"items"`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,31 +213,15 @@ class DenseTables(TableFactory):
     num_users: int
     num_items: int
 
-    def user_item(
-        self, width: int, name: str, initializer: keras.initializers.Initializer
-    ) -> UserItemTables:
-        """Two dense tables."""
-        return SeparateTables(
-            *(
-                DenseEmbedding(
-                    rows, width, _apart(initializer, kind), name=f"{name}_{kind}"
-                )
-                for kind, rows in (("user", self.num_users), ("item", self.num_items))
-            ),
-            name=name,
-        )
-
-    def one(
+    def _table(
         self,
         kind: str,
         width: int,
         name: str,
         initializer: keras.initializers.Initializer,
-    ) -> OneTable:
-        """A dense table."""
+    ) -> DenseEmbedding:
         rows = {"users": self.num_users, "items": self.num_items}[kind]
-        table = DenseEmbedding(rows, width, initializer, name=f"{name}_table")
-        return OneTable(table, kind, name=name)
+        return DenseEmbedding(rows, width, initializer, name=name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -248,40 +247,24 @@ class SparseTables(TableFactory):
     def user_item(
         self, width: int, name: str, initializer: keras.initializers.Initializer
     ) -> UserItemTables:
-        """One sparse table of all rows, or two."""
-        if self.joint:
-            both = np.concatenate([self.activity, self.popularity])
-            table = self._table(both, width, f"{name}_table", initializer)
-            return JointTables(table, len(self.activity), name=name)
-        return SeparateTables(
-            self._table(
-                self.activity, width, f"{name}_user", _apart(initializer, "user")
-            ),
-            self._table(
-                self.popularity, width, f"{name}_item", _apart(initializer, "item")
-            ),
-            name=name,
-        )
+        """One sparse table of all rows, or two; see `TableFactory.user_item`."""
+        if not self.joint:
+            return super().user_item(width, name, initializer)
+        table = self._table("both", width, f"{name}_table", initializer)
+        return JointTables(table, len(self.activity), name=name)
 
-    def one(
+    def _table(
         self,
         kind: str,
         width: int,
         name: str,
         initializer: keras.initializers.Initializer,
-    ) -> OneTable:
-        """A sparse table."""
-        use = {"users": self.activity, "items": self.popularity}[kind]
-        table = self._table(use, width, f"{name}_table", initializer)
-        return OneTable(table, kind, name=name)
-
-    def _table(
-        self,
-        use: np.ndarray,
-        width: int,
-        name: str,
-        initializer: keras.initializers.Initializer,
     ) -> SparseEmbedding:
+        use = {
+            "users": self.activity,
+            "items": self.popularity,
+            "both": np.concatenate([self.activity, self.popularity]),
+        }[kind]
         return SparseEmbedding(
             len(use),
             width,
