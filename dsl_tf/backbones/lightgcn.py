@@ -3,7 +3,7 @@
 He et al., "LightGCN", SIGIR 2020, sec. 3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.propagation import MeanPropagation
 from dsl_tf.layers.tables import TableFactory
+from dsl_tf.plugins import choose
 from dsl_tf.types import InteractionMacs, Split
 
 
@@ -34,6 +35,7 @@ def build(
         embedding_dim=(config.embedding_dim >= 1, "at least 1"),
         num_layers=(config.num_layers >= 0, "at least 0"),
         initial_stddev=(config.initial_stddev > 0, "above 0"),
+        temperature=(config.temperature > 0, "above 0"),
         regularization=(config.regularization >= 0, "at least 0"),
     )
     return LightGCN(
@@ -42,6 +44,8 @@ def build(
         embedding_dim=config.embedding_dim,
         num_layers=config.num_layers,
         loss=config.loss,
+        similarity=config.similarity,
+        temperature=config.temperature,
         regularization=config.regularization,
         initial_stddev=config.initial_stddev,
         seed=seed,
@@ -49,7 +53,7 @@ def build(
 
 
 class LightGCN(DotProductBackbone):
-    """logit = e_u · e_i, with e the mean of the layers 0 … L (eq. 4).
+    """logit = sim(e_u, e_i) / τ, with e the mean of the layers 0 … L (eq. 4).
 
     A layer is the last one times the normalised adjacency (eq. 3), without
     weights of its own. Only layer 0 is trained, and is sparse where the tables
@@ -64,6 +68,8 @@ class LightGCN(DotProductBackbone):
       embedding_dim: d.
       num_layers: L; 0 is matrix factorisation.
       loss: `"bpr"` (the paper's), `"bce"` or `"sampled_softmax"`.
+      similarity: `"dot"`, the inner product (the paper's), or `"cosine"`.
+      temperature: τ; 1 is the paper's.
       regularization: weight of half the squared norms of a batch's rows of
         layer 0, over its positives (eq. 15; as the authors' code does it).
       initial_stddev: of the weights, which are normal: .01 in the authors'
@@ -78,6 +84,8 @@ class LightGCN(DotProductBackbone):
         embedding_dim: int,
         num_layers: int,
         loss: str = "bpr",
+        similarity: str = "dot",
+        temperature: float = 1.0,
         regularization: float = 1e-4,
         initial_stddev: float = 0.1,
         seed: int = 0,
@@ -86,6 +94,8 @@ class LightGCN(DotProductBackbone):
         self.num_users, self.num_items = split.num_users, split.num_items
         self.num_layers = num_layers
         self._loss = losses.find(loss)
+        self._similarity = choose(_SIMILARITIES, similarity, "model.similarity")
+        self._temperature = temperature
         self._regularization = regularization
         initial = keras.initializers.RandomNormal(
             stddev=initial_stddev, seed=streams.key(seed, "initial/lightgcn")
@@ -109,15 +119,15 @@ class LightGCN(DotProductBackbone):
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""
-        propagated, _ = self._rows(inputs)
-        return dot_logits(*propagated)
+        vectors, _ = self._rows(inputs)
+        return dot_logits(*vectors)
 
     def compute_loss(
         self, inputs: Mapping[str, tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """The loss of a batch; see `Backbone.compute_loss`."""
-        propagated, first = self._rows(inputs)
-        loss = self._loss(dot_logits(*propagated))
+        vectors, first = self._rows(inputs)
+        loss = self._loss(dot_logits(*vectors))
         if not self._regularization:
             return loss
         return loss + self._regularization * losses.half_squared_norms(*first)
@@ -125,7 +135,7 @@ class LightGCN(DotProductBackbone):
     def _rows(
         self, inputs: Mapping[str, tf.Tensor]
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Propagated rows of a batch, and its rows of layer 0.
+        """Vectors of a batch, and its rows of layer 0.
 
         Each of its users [B, d], items [B, d] and negatives [(B,) n, d]. Looked up
         together, so that their gradients make one table, not three.
@@ -137,11 +147,18 @@ class LightGCN(DotProductBackbone):
         ]
         every = tf.concat([tf.reshape(each, [-1]) for each in nodes], axis=0)
         propagated, first = self._propagated.rows(self.tables.whole(), every)
-        return _parted(propagated, nodes), _parted(first, nodes)
+        return _parted(self.vectors(propagated), nodes), _parted(first, nodes)
+
+    def vectors(self, propagated: tf.Tensor) -> tf.Tensor:
+        """What scores are inner products of, from propagated rows [n, d].
+
+        τ is shared by users and items, so that their weights are of one size.
+        """
+        return self._similarity(propagated) / self._temperature**0.5
 
     def prepared(self) -> Prepared:
-        """The propagated table, users first, [N + M, d]."""
-        table = self._propagated(self.tables.whole())
+        """All vectors, users first, [N + M, d]."""
+        table = self.vectors(self._propagated(self.tables.whole()))
         return {"table": tf.where(self._in_graph[:, None], table, 0.0)}
 
     def user_vectors(
@@ -169,6 +186,13 @@ class LightGCN(DotProductBackbone):
         """
         pair = float((users * items).sum())
         return InteractionMacs(0.0, 0.0, pair, once=float(self._propagation_macs))
+
+
+#: Of two rows, as what each of them is before their inner product.
+_SIMILARITIES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "dot": tf.identity,
+    "cosine": lambda rows: tf.math.l2_normalize(rows, axis=-1),
+}
 
 
 def _parted(rows: tf.Tensor, nodes: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -38,7 +38,7 @@ class FactoredModule(ServingModule):
             store(frozen.graph.items, "float32", "small"),
         )
         self.counts = tf.Variable(frozen.graph.counts, trainable=False)
-        table = PropagatedTable(self, frozen.graph, _digest(frozen))
+        table = PropagatedTable(self, frozen.graph, _digest(frozen, frozen.graph))
         self.resources = (table,)
         users, items = self.first
         return (
@@ -68,7 +68,7 @@ class PropagatedTable(tf.saved_model.experimental.TrackableResource):
 
     def __init__(self, module: FactoredModule, graph: Graph, name: str) -> None:
         super().__init__()
-        self._module, self._num_layers, self._name = module, graph.num_layers, name
+        self._module, self._graph, self._name = module, graph, name
         self._sizes = (graph.users.shape[0], graph.items.shape[0])
         self._shape = [sum(self._sizes), graph.items.shape[1]]
         _ = self.resource_handle  # makes the resource
@@ -110,16 +110,16 @@ class PropagatedTable(tf.saved_model.experimental.TrackableResource):
             for table, size in zip(module.first, self._sizes, strict=True)
         )
         users, items = first_users, first_items
-        for _ in range(self._num_layers):
+        for _ in range(self._graph.num_layers):
             users, items = (
                 first_users + tf.sparse.sparse_dense_matmul(graph, items),
                 first_items
                 + tf.sparse.sparse_dense_matmul(graph, users, adjoint_a=True),
             )
         # Those out of the graph have no vector, as in the backbone.
-        users = tf.where(per_user[:, None] > 0, users, 0.0)
-        items = tf.where(per_item[:, None] > 0, items, 0.0)
-        return tf.concat([users, items], axis=0) / (self._num_layers + 1)
+        in_graph = tf.concat([per_user, per_item], axis=0) > 0
+        mean = tf.concat([users, items], axis=0) / (self._graph.num_layers + 1)
+        return tf.where(in_graph[:, None], self._graph.vectors(mean), 0.0)
 
 
 class _Part(tf.Module):
@@ -143,13 +143,11 @@ class _Part(tf.Module):
         return self._table.rows(tf.cast(ids, tf.int32) + self._begin)
 
 
-def _digest(frozen: FrozenModel) -> str:
+def _digest(frozen: FrozenModel, graph: Graph) -> str:
     """A name that models share only if they have the same table."""
-    graph = frozen.graph
-    assert graph is not None
-    content = hashlib.sha256(f"{graph.num_layers} {graph.items.shape}".encode())
+    content = hashlib.sha256(repr(graph.items.shape).encode())
     arrays = [frozen.history_offsets, frozen.history, graph.counts]
-    for table in (graph.users, graph.items):
+    for table in (frozen.users, frozen.items):
         arrays += [table.indptr, table.indices, table.data]
     for array in arrays:
         content.update(array.tobytes())

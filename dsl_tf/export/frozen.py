@@ -26,12 +26,14 @@ class Graph:
       counts: int32 [num_users], how many items of each history in `FrozenModel`,
         the first ones, are edges.
       num_layers: L.
+      vectors: propagated rows [n, d] to the vectors of the model.
     """
 
     users: scipy.sparse.csr_matrix
     items: scipy.sparse.csr_matrix
     counts: np.ndarray
     num_layers: int
+    vectors: Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +194,7 @@ def _graph(backbone: LightGCN, split: Split, by_position: np.ndarray) -> Graph:
         items=_table(items, by_position),
         counts=_known(split),
         num_layers=backbone.num_layers,
+        vectors=backbone.vectors,
     )
 
 

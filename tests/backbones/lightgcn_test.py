@@ -104,6 +104,20 @@ def test_losses(split, batch, sparsity):
     assert loss("sampled_softmax") == pytest.approx(-np.log(p).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("sparsity", [None, 0.4])
+def test_cosine_similarity(split, batch, sparsity):
+    model = _model(split, sparsity, similarity="cosine", temperature=0.2)
+    e = _propagated(model)
+    e /= np.maximum(np.linalg.norm(e, axis=1, keepdims=True), 1e-12)
+    rows = np.concatenate([batch["item"][:, None], batch["negatives"]], axis=1)
+    expected = np.einsum("bd,bnd->bn", e[batch["user"]], e[USERS + rows]) / 0.2
+    np.testing.assert_allclose(model(batch), expected, rtol=1e-4, atol=1e-5)
+    scores = model.score({"user_id": batch["user"]}).numpy()
+    found = np.take_along_axis(scores, rows, axis=1)
+    in_graph = rows != 6
+    np.testing.assert_allclose(found[in_graph], expected[in_graph], rtol=1e-4)
+
+
 def test_shared_negatives(split, batch):
     model = _model(split, loss="sampled_softmax")
     shared = {**batch, "negatives": np.array([6, 3, 0], np.int32)}
@@ -161,6 +175,8 @@ def test_macs_by_hand(split):
         ("embedding_dim", 0, "at least 1"),
         ("num_layers", -1, "at least 0"),
         ("initial_stddev", 0.0, "above 0"),
+        ("temperature", 0.0, "above 0"),
+        ("similarity", "angle", "one of dot, cosine"),
         ("regularization", -0.1, "at least 0"),
     ],
 )

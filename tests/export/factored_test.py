@@ -21,7 +21,7 @@ def graph_model(new_split):
     User 0 has no interaction; most items have none, or few.
     """
 
-    def make(sparsity, seed=0, layers=3):
+    def make(sparsity, seed=0, layers=3, **settings):
         rng = np.random.default_rng(seed)
         pairs = [
             (user, int(item))
@@ -41,7 +41,7 @@ def graph_model(new_split):
             )
         else:
             tables = DenseTables(USERS, ITEMS)
-        return LightGCN(split, tables, 16, layers, seed=seed), split
+        return LightGCN(split, tables, 16, layers, seed=seed, **settings), split
 
     return make
 
@@ -52,8 +52,10 @@ def _ranked(module, users):
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.8])
 @pytest.mark.parametrize("layers", [0, 2, 3])
-def test_it_ranks_as_the_propagated_table(sparsity, layers, graph_model):
-    frozen = freeze(*graph_model(sparsity, layers=layers))
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_it_ranks_as_the_propagated_table(sparsity, layers, similarity, graph_model):
+    model, split = graph_model(sparsity, layers=layers, similarity=similarity)
+    frozen = freeze(model, split)
     users = tf.range(-1, USERS + 1, dtype=tf.int64)
     expected = _ranked(ServingModule(frozen, K), users)
     found = _ranked(FactoredModule(frozen, K), users)
