@@ -32,6 +32,9 @@ def get_config() -> config_dict.ConfigDict:
     config.data.split = "auto"
     # Share of a user's interactions; strong_generalization: of a held-out user's.
     config.data.test_fraction = 0.2
+    # Which of a user's training interactions are held out for validation: random, or
+    # latest, by time or, in adjacency lists, by their place in the file.
+    config.data.validation = "random"
     # Share of a user's training interactions; strong_generalization: of the users,
     # and as many again for the test.
     config.data.validation_fraction = 0.1

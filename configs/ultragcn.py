@@ -26,7 +26,12 @@ from dsl_tf.configs import base
 TUNED = {
     "demo": {"train.epochs": 20, "train.batch_size": 2048},
     "own": {"train.batch_size": 1024, "train.negatives": 128},
-    "yelp2018": {"model.weights": (1e-8, 1.0, 1e-8, 1.0)},
+    # For validation see configs/lightgcn.py.
+    "gowalla": {"data.validation": "latest"},
+    "yelp2018": {
+        "data.validation": "latest",
+        "model.weights": (1e-8, 1.0, 1e-8, 1.0),
+    },
     "amazon-book": {
         "model.weights": (1e-8, 1.0, 1.0, 1e-8),
         "model.negative_weight": 500.0,

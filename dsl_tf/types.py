@@ -22,12 +22,15 @@ class Interactions:
       items: int32 [n].
       ratings: float32 [n], or None where the source has none.
       times: int64 [n], seconds, or None where the source has none.
+      places: int64 [n], where each stood in a source whose order within a user may
+        mean something, or None.
     """
 
     users: np.ndarray
     items: np.ndarray
     ratings: np.ndarray | None = None
     times: np.ndarray | None = None
+    places: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.users.shape != self.items.shape or self.users.ndim != 1:
@@ -46,6 +49,7 @@ class Interactions:
             self.items[index],
             None if self.ratings is None else self.ratings[index],
             None if self.times is None else self.times[index],
+            None if self.places is None else self.places[index],
         )
 
     def csr(self, num_users: int, num_items: int) -> scipy.sparse.csr_matrix:
@@ -59,7 +63,7 @@ class Interactions:
         return matrix
 
     def merged(self, others: "Interactions") -> "Interactions":
-        """The pairs of both, by user, then item; without ratings and times."""
+        """The pairs of both, by user, then item; without their other columns."""
         users = np.concatenate([self.users, others.users])
         items = np.concatenate([self.items, others.items])
         order = np.lexsort((items, users))

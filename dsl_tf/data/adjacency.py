@@ -74,6 +74,8 @@ def parse_lines(content: bytes, path: pathlib.Path) -> Lines:
 def read_adjacency(path: pathlib.Path) -> Interactions:
     """Reads `user item item ...` lines; blank lines and bare users are fine.
 
+    The order of the items is kept in `places`.
+
     Raises:
       UserError: a token that is no row number; names file and line.
     """
@@ -83,7 +85,11 @@ def read_adjacency(path: pathlib.Path) -> Interactions:
     is_item = np.ones(len(numbers), bool)
     is_item[heads] = False
     users = np.repeat(numbers[heads], lengths[lengths > 0] - 1)
-    return Interactions(users.astype(np.int32), numbers[is_item].astype(np.int32))
+    return Interactions(
+        users.astype(np.int32),
+        numbers[is_item].astype(np.int32),
+        places=np.arange(len(users), dtype=np.int64),
+    )
 
 
 def read_counted(path: pathlib.Path) -> Interactions:

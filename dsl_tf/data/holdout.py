@@ -63,6 +63,20 @@ def latest_per_user(
     return _first_of_each_user(interactions, held_out, (ties, -interactions.times))
 
 
+def last_per_user(interactions: Interactions, held_out: np.ndarray) -> np.ndarray:
+    """Holds out the `held_out[user]` interactions of each user that stand last.
+
+    Raises:
+      UserError: the order of the source is not known.
+    """
+    if interactions.places is None:
+        raise UserError(
+            "`data.validation=latest` needs a source with times, or one in adjacency "
+            "lists, whose order counts. Received: neither."
+        )
+    return _first_of_each_user(interactions, held_out, (-interactions.places,))
+
+
 def latest(
     interactions: Interactions, fraction: float, rng: np.random.Generator
 ) -> np.ndarray:

@@ -27,14 +27,19 @@ def unique_pairs(interactions: Interactions, num_items: int) -> Interactions:
     """Interactions sorted by user, then item, each pair once.
 
     Of several the latest stays and, where times are equal or missing, the one
-    with the highest rating: the answer does not depend on the order of rows.
+    with the highest rating; else the one whose place is the last. But for a source
+    with places, the answer does not depend on the order of rows.
     """
     keys = pair_keys(interactions, num_items)
     if np.all(keys[1:] > keys[:-1]):
         return interactions
     tie_breakers = [
         values
-        for values in (interactions.ratings, interactions.times)
+        for values in (
+            interactions.places,
+            interactions.ratings,
+            interactions.times,
+        )
         if values is not None
     ]
     order = np.lexsort((*tie_breakers, keys))
@@ -63,7 +68,10 @@ def positions(
 
 
 def concatenate(parts: list[Interactions]) -> Interactions:
-    """All parts in one; a column that one of them lacks is dropped."""
+    """All parts in one; a column that one of them lacks is dropped.
+
+    Places go too: they are those of one file.
+    """
 
     def column(name: str) -> np.ndarray | None:
         columns = [getattr(part, name) for part in parts]

@@ -23,7 +23,7 @@ def load_split(config: ConfigDict) -> Split:
       config: the `data` node: `path` (wins over `name`), `name`, `root`
         (else the variable DSL_TF_DATA), `user_column`, `item_column`,
         `rating_column`, `time_column`, `separator`, `min_rating`, `k_core`,
-        `split`, `test_fraction`, `validation_fraction`, `seed`.
+        `split`, `test_fraction`, `validation`, `validation_fraction`, `seed`.
 
     Raises:
       UserError: a wrong key, or a file that is missing or wrong.

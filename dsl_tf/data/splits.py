@@ -20,6 +20,7 @@ WAYS = (
     "temporal",
     "strong_generalization",
 )
+VALIDATIONS = ("random", "latest")
 
 
 class _Parts(NamedTuple):
@@ -38,6 +39,11 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             f"`data.split` must be one of {', '.join(WAYS)}. Received: "
             f"split={config.split!r}."
+        )
+    if config.validation not in VALIDATIONS:
+        raise UserError(
+            f"`data.validation` must be one of {', '.join(VALIDATIONS)}. Received: "
+            f"validation={config.validation}."
         )
     if not 0 < config.test_fraction < 1:
         raise UserError(
@@ -69,13 +75,15 @@ def split_dataset(dataset: Dataset, config: ConfigDict) -> Split:
 
     A split that comes with the source is used as given, or, where another way is
     asked for, dissolved. Validation is carved from training where the source
-    brings none: at random, or the latest ones where the test split is by time
-    (`holdout.validation_counts` of each user; one each where the test part is one
-    each). The way `strong_generalization` holds out users, not items of each.
+    brings none: at random, or the latest ones where the test split is by time or
+    `validation` says so (`holdout.validation_counts` of each user; one each where the
+    test part is one each). The way `strong_generalization` holds out users, not items
+    of each.
 
     Args:
       dataset: as `loading.filtered` returns it.
-      config: `split`, `test_fraction`, `validation_fraction` and `seed`.
+      config: `split`, `test_fraction`, `validation`, `validation_fraction` and
+        `seed`.
 
     Raises:
       UserError: the source lacks what the split needs.
@@ -195,7 +203,10 @@ def _carved(
     held_out = holdout.validation_counts(counts, config.validation_fraction)
     if one_each:
         held_out = np.minimum(held_out, 1)
-    choose = holdout.latest_per_user if by_time else holdout.random_per_user
+    latest = config.validation == "latest"
+    if latest and train.times is None:
+        return holdout.last_per_user(train, held_out)
+    choose = holdout.latest_per_user if by_time or latest else holdout.random_per_user
     return choose(train, held_out, streams.generator(config.seed, "validation split"))
 
 

@@ -27,6 +27,7 @@ def data_config() -> Callable[..., ConfigDict]:
                 "k_core": 0,
                 "split": "auto",
                 "test_fraction": 0.2,
+                "validation": "random",
                 "validation_fraction": 0.1,
                 "seed": 0,
             }

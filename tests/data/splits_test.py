@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsl_tf.data import holdout, splits
+from dsl_tf.data import holdout, loading, splits
 from dsl_tf.data.loading import filtered
 from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset, Interactions
@@ -127,6 +129,42 @@ def test_temporal_cuts_all_users_at_one_time(data_config):
     assert "1 test users have no training items." in split.warnings
 
 
+def test_the_latest_may_validate(data_config):
+    """By time, and where there is none by place; the test split stays."""
+    rows = [(u, i, (7 * i + u) % 10) for u in (0, 1) for i in range(10)]
+    random = splits.split_dataset(dataset_of(rows), data_config())
+    config = data_config(validation="latest")
+    split = splits.split_dataset(dataset_of(rows), config)
+    assert pairs(split.test) == pairs(random.test)
+    test = pairs(split.test)
+    for user in (0, 1):
+        left = [row for row in rows if row[0] == user and row[:2] not in test]
+        latest = max(left, key=lambda row: row[2])
+        assert [p for p in pairs(split.validation) if p[0] == user] == [latest[:2]]
+
+
+def test_the_last_of_an_adjacency_list_may_validate(tmp_path, data_config):
+    lists = {"train": "0 5 3 9 1\n1 2 8 0 4 7\n", "test": "0 2\n1 1\n"}
+    for name, text in lists.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    config = data_config(path=str(tmp_path), validation="latest")
+    split = loading.load_split(config)
+    assert pairs(split.validation) == [(0, 1), (1, 7)]
+    assert pairs(split.train) == [
+        *((0, 3), (0, 5), (0, 9)),
+        *((1, 0), (1, 2), (1, 4), (1, 8)),
+    ]
+
+
+def test_without_times_and_places_there_is_no_latest(
+    make_interactions, make_dataset, data_config
+):
+    dataset = given_sample(make_interactions, make_dataset)
+    dataset = dataclasses.replace(dataset, validation=None)
+    with pytest.raises(UserError, match=r"`data\.validation=latest` needs a source"):
+        splits.split_dataset(dataset, data_config(validation="latest"))
+
+
 def test_no_validation_if_none_is_wanted(data_config):
     rows = [(u, i, 0) for u in range(3) for i in range(10)]
     config = data_config(validation_fraction=0.0)
@@ -212,6 +250,7 @@ def test_given_needs_a_test_part(data_config):
     [
         ({"split": "random"}, r"auto, given, ratio.*split='random'"),
         ({"test_fraction": 1.0}, r"must be in \(0, 1\).*test_fraction=1.0"),
+        ({"validation": "last"}, "random, latest. Received: validation=last"),
         ({"validation_fraction": -0.1}, r"\[0, 1\).*validation_fraction=-0.1"),
         ({"seed": -1}, r"at least 0.*seed=-1"),
     ],
