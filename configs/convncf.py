@@ -70,6 +70,7 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     # A pair takes 1.5 million multiply-accumulates.
     config.evaluation.protocol = "full_ranking(users=1000)"
     config.evaluation.validation_protocol = "full_ranking(users=200)"
+    config.export.evaluate = False  # Each file would take as long as the test.
 
     config.update_from_flattened_dict(TUNED.get(data.replace("_", "-"), {}))
     return config
