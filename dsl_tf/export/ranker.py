@@ -107,8 +107,8 @@ class Ranker(tf.Module):
         """
         assert self.users is not None
         users = self.users
-        everything = tf.range(self.num_items)
-        width = self.items.rows(everything[:1]).shape[1]
+        everything = np.arange(self.num_items, dtype=np.int32)
+        width = self.items.rows(tf.constant(everything[:1])).shape[1]
         blocks = np.array_split(
             everything, -(-self.num_items * width // WEIGHTS_AT_ONCE)
         )
