@@ -46,8 +46,9 @@ def locality_order(graph: scipy.sparse.csr_matrix, num_users: int) -> np.ndarray
     """An order of the nodes in which neighbours of near nodes are near each other.
 
     Reverse Cuthill-McKee, users first and then items. A product with the graph in
-    this order takes about .75 of the time at Gowalla's and Yelp2018's size, because
-    it finds more of the table's rows in the cache.
+    this order takes .7 to .85 of the time at Gowalla's and Yelp2018's size, because
+    it finds more of the table's rows in the cache. Integers only: the same order
+    everywhere, as resuming bit for bit needs.
 
     Args:
       graph: symmetric [N + M, N + M], users first.

@@ -7,7 +7,7 @@ from dsl_tf import config_files
 from dsl_tf.backbones import _autoencoder
 from dsl_tf.data.pipelines import Users
 from dsl_tf.storage import base as storage
-from dsl_tf.types import InteractionMacs, Interactions, Split, empty_interactions
+from dsl_tf.types import InteractionMacs
 
 USERS, ITEMS = 5, 7
 #: User 3 has no item, item 6 no user.
@@ -45,17 +45,6 @@ class Plain(_autoencoder.Autoencoder):
 
     def macs(self, users, items):
         return InteractionMacs(self.history_macs(), 0.0, 0.0)
-
-
-@pytest.fixture
-def split():
-    pairs = [(user, item) for user, items in enumerate(HISTORIES) for item in items]
-    users, items = np.array(pairs, np.int32).T
-    nothing = empty_interactions()
-    return Split(
-        "tiny", np.arange(USERS), np.arange(ITEMS), Interactions(users, items),
-        nothing, nothing,
-    )  # fmt: skip
 
 
 @pytest.fixture

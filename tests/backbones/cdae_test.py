@@ -10,22 +10,11 @@ from dsl_tf import config_files
 from dsl_tf.backbones import cdae
 from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import DenseTables
-from dsl_tf.types import InteractionMacs, Interactions, Split, empty_interactions
+from dsl_tf.types import InteractionMacs
 
 USERS, ITEMS = 5, 7
 #: User 3 has no item, item 6 no user.
 HISTORIES = [[0, 2, 3], [1], [0, 1, 4, 5], [], [2, 5]]
-
-
-@pytest.fixture
-def split():
-    pairs = [(user, item) for user, items in enumerate(HISTORIES) for item in items]
-    users, items = np.array(pairs, np.int32).T
-    nothing = empty_interactions()
-    return Split(
-        "tiny", np.arange(USERS), np.arange(ITEMS), Interactions(users, items),
-        nothing, nothing,
-    )  # fmt: skip
 
 
 @pytest.fixture

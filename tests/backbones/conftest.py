@@ -3,6 +3,7 @@ import pytest
 
 from dsl_tf import streams
 from dsl_tf.layers.tables import DenseTables, SparseTables
+from dsl_tf.types import Interactions, Split, empty_interactions
 
 
 @pytest.fixture
@@ -23,6 +24,21 @@ def make_tables():
         )
 
     return make
+
+
+#: Items of five users; user 3 has none, and item 6 of seven no user.
+HISTORIES = [[0, 2, 3], [1], [0, 1, 4, 5], [], [2, 5]]
+
+
+@pytest.fixture
+def split():
+    """The histories as training; tests of graphs bring a split of their own."""
+    pairs = [(user, item) for user, items in enumerate(HISTORIES) for item in items]
+    users, items = np.array(pairs, np.int32).T
+    nothing = empty_interactions()
+    return Split(
+        "tiny", np.arange(5), np.arange(7), Interactions(users, items), nothing, nothing
+    )
 
 
 @pytest.fixture
