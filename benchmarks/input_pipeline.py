@@ -20,6 +20,7 @@ import tensorflow as tf
 from benchmarks import Row, main
 from dsl_tf.data import pipelines
 from dsl_tf.data.negatives import UniformNegatives
+from dsl_tf.data.positives import EachInteraction
 from dsl_tf.types import Interactions, Split, empty_interactions
 
 #: users, items, interactions.
@@ -90,7 +91,8 @@ def measure(quick: bool) -> Iterator[Row]:
     for negatives in (NEGATIVES, 1):
         step = tf.Variable(0, dtype=tf.int64)
         sampler = UniformNegatives(split.train, split.num_users, split.num_items)
-        pairs = pipelines.Pairs(split, BATCH, sampler, negatives, seed=0)
+        each = EachInteraction(split.train)
+        pairs = pipelines.Pairs(split, BATCH, each, sampler, negatives, seed=0)
         data = pairs.dataset(step)
         rate, cpu = timed(data, steps, EPOCHS)
         name = f"pairs, {negatives} negative{'s' * (negatives > 1)}"

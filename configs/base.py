@@ -74,6 +74,8 @@ def get_config() -> config_dict.ConfigDict:
     config.train = config_dict.ConfigDict()
     config.train.epochs = 50  # Passes over the training interactions, at most.
     config.train.batch_size = 2048  # Positives a step.
+    # interactions: each once an epoch; users: a uniform user, then one of the user's.
+    config.train.positives = "interactions"
     config.train.negatives = 4  # Negatives a positive.
     # per_pair: drawn for each positive, from what its user has not seen; shared:
     # drawn once for a batch, from all items.

@@ -54,6 +54,7 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
 
     config.train.epochs = 32
     config.train.batch_size = 8192
+    config.train.positives = "users"  # As the authors' code samples.
     config.train.sampling = "shared"
     config.train.negatives = 1024
     config.train.learning_rate = 1e-2

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from ml_collections import config_dict
 
-from dsl_tf.data import negatives
+from dsl_tf.data import negatives, positives
 from dsl_tf.data.pipelines import Batches, Pairs
 from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
@@ -58,10 +58,26 @@ class Backbone(tfrs.Model, abc.ABC):
         Raises:
           UserError: a key is out of range.
         """
-        sampler = negatives.find(config.sampling)(
+        return Pairs(
+            split,
+            config.batch_size,
+            positives.find(config.positives)(split.train),
+            self.sampler(split, config),
+            config.negatives,
+            seed,
+        )
+
+    def sampler(
+        self, split: Split, config: config_dict.ConfigDict
+    ) -> negatives.Sampler:
+        """What draws the negatives of `batches`, by the node `train`.
+
+        Raises:
+          UserError: a key is out of range.
+        """
+        return negatives.find(config.sampling)(
             split.train, split.num_users, split.num_items
         )
-        return Pairs(split, config.batch_size, sampler, config.negatives, seed)
 
     @abc.abstractmethod
     def compute_loss(
@@ -252,37 +268,6 @@ def in_blocks(
         parallel_iterations=1,
     )
     return tf.ensure_shape(scores.concat(), [None, num_items])
-
-
-def batch_items(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Each positive's item and its negatives, int32 [B, 1 + n]."""
-    item = tf.convert_to_tensor(inputs["item"])[:, None]
-    negatives = tf.convert_to_tensor(inputs["negatives"])
-    if negatives.shape.rank == 1:
-        shape = tf.stack([tf.size(item), tf.size(negatives)])
-        negatives = tf.broadcast_to(negatives, shape)
-    return tf.concat([item, negatives], axis=1)
-
-
-def dot_logits(
-    users: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor
-) -> tf.Tensor:
-    """Inner products of a batch's users with their positives and negatives.
-
-    Args:
-      users: [B, d].
-      positives: [B, d].
-      negatives: [B, n, d], or [n, d] that serve the whole batch.
-
-    Returns:
-      [B, 1 + n].
-    """
-    positive = tf.reduce_sum(users * positives, axis=1, keepdims=True)
-    if negatives.shape.rank == 2:
-        negative = tf.matmul(users, negatives, transpose_b=True)
-    else:
-        negative = tf.linalg.matvec(negatives, users)
-    return tf.concat([positive, negative], axis=1)
 
 
 def _blocks(

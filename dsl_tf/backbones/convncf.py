@@ -12,10 +12,10 @@ from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.backbones._tables import TableVectors
-from dsl_tf.backbones.base import batch_items
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses, outer_product
 from dsl_tf.layers.blockwise import mean_in_blocks
+from dsl_tf.layers.logits import batch_items
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import InteractionMacs, Split
 

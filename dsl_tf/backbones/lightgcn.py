@@ -11,10 +11,11 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import DotProductBackbone, Prepared, dot_logits
+from dsl_tf.backbones.base import DotProductBackbone, Prepared
 from dsl_tf.data.graph import adjacency, locality_order
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
+from dsl_tf.layers.logits import dot_logits
 from dsl_tf.layers.propagation import MeanPropagation
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.plugins import choose

@@ -11,9 +11,10 @@ from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.backbones._tables import TableVectors
-from dsl_tf.backbones.base import DotProductBackbone, dot_logits
+from dsl_tf.backbones.base import DotProductBackbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
+from dsl_tf.layers.logits import dot_logits
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import Split
 

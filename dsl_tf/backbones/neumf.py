@@ -12,10 +12,11 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import Backbone, Prepared, batch_items
+from dsl_tf.backbones.base import Backbone, Prepared
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.dropout import dropout
+from dsl_tf.layers.logits import batch_items
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import InteractionMacs, Split
 

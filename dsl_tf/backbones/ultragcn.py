@@ -15,7 +15,7 @@ from dsl_tf.backbones._tables import TableVectors
 from dsl_tf.backbones.base import DotProductBackbone
 from dsl_tf.data import negatives
 from dsl_tf.data.graph import degrees, item_neighbours
-from dsl_tf.data.pipelines import Batches, Pairs
+from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import Interactions, Split
@@ -134,24 +134,27 @@ class UltraGCN(TableVectors, DotProductBackbone):
     def batches(
         self, split: Split, config: config_dict.ConfigDict, seed: int
     ) -> Batches:
-        """Positives with negatives; see `Backbone.batches`.
-
-        `per_pair` draws from what a user has not seen; `shared` from all items,
-        for every `shared_by` positives anew (1: as the authors' code does it).
-        """
-        kind, train = negatives.find(config.sampling), split.train
-        sizes = split.num_users, split.num_items
-        sampler = (
-            _NegativesOfGroups(train, *sizes, self._shared_by)
-            if kind is negatives.SharedNegatives
-            else kind(train, *sizes)
-        )
-        batches = Pairs(split, config.batch_size, sampler, config.negatives, seed)
+        """Positives with negatives; see `Backbone.batches`."""
+        batches = super().batches(split, config, seed)
         size, neighbours = batches.size, batches.size.positives * self._num_neighbours
         batches.size = size._replace(
             items=size.items + neighbours, pairs=size.pairs + neighbours
         )
         return batches
+
+    def sampler(
+        self, split: Split, config: config_dict.ConfigDict
+    ) -> negatives.Sampler:
+        """What draws the negatives; see `Backbone.sampler`.
+
+        `per_pair` draws from what a user has not seen; `shared` from all items,
+        for every `shared_by` positives anew (1: as the authors' code does it).
+        """
+        if negatives.find(config.sampling) is not negatives.SharedNegatives:
+            return super().sampler(split, config)
+        return _NegativesOfGroups(
+            split.train, split.num_users, split.num_items, self._shared_by
+        )
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and their negatives, [B, 1 + n]."""

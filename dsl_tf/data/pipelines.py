@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dsl_tf import streams
 from dsl_tf.data.negatives import Sampler
+from dsl_tf.data.positives import Positives
 from dsl_tf.errors import UserError
 from dsl_tf.types import Split, StepSize
 
@@ -91,6 +92,7 @@ class Pairs(Batches):
     Args:
       split: its training part is used.
       batch_size: B, positives in a batch.
+      positives: chooses them.
       sampler: draws the negatives.
       negatives: n, how many.
       seed: the run's seed.
@@ -100,7 +102,13 @@ class Pairs(Batches):
     """
 
     def __init__(
-        self, split: Split, batch_size: int, sampler: Sampler, negatives: int, seed: int
+        self,
+        split: Split,
+        batch_size: int,
+        positives: Positives,
+        sampler: Sampler,
+        negatives: int,
+        seed: int,
     ) -> None:
         super().__init__(len(split.train), batch_size, seed)
         if not 1 <= negatives <= split.num_items:
@@ -110,25 +118,26 @@ class Pairs(Batches):
             )
         self._users = tf.constant(split.train.users)
         self._items = tf.constant(split.train.items)
+        self._positives = positives
         self._sampler = sampler
         self._negatives = negatives
-        positives = self.batch_size
+        count = self.batch_size
         self.size = StepSize(
-            users=positives,
-            items=positives + sampler.drawn(positives, negatives),
-            pairs=positives * (1 + negatives),
-            positives=positives,
+            users=count,
+            items=count + sampler.drawn(count, negatives),
+            pairs=count * (1 + negatives),
+            positives=count,
         )
 
     def _batch(self, number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        user = tf.gather(self._users, index)
-        sample = streams.key(self._seed, "negatives")
-        seed = tf.stack([sample, number])
-        return {
-            "user": user,
-            "item": tf.gather(self._items, index),
-            "negatives": self._sampler(user, self._negatives, seed),
-        }
+        place = self._positives(index, self._stream("positives", number))
+        user = tf.gather(self._users, place)
+        drawn = self._sampler(user, self._negatives, self._stream("negatives", number))
+        return {"user": user, "item": tf.gather(self._items, place), "negatives": drawn}
+
+    def _stream(self, name: str, number: tf.Tensor) -> tf.Tensor:
+        """A stateless seed [2] for batch `number`."""
+        return tf.stack([streams.key(self._seed, name), number])
 
 
 class Users(Batches):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dsl_tf.data import pipelines
+from dsl_tf.data import pipelines, positives
 from dsl_tf.data.negatives import find
 from dsl_tf.errors import UserError
 from dsl_tf.types import Interactions, Split, empty_interactions
@@ -27,9 +27,17 @@ def split(rng):
     )
 
 
-def pairs(split, seed=0, batch_size=8, negatives=2, sampling="per_pair"):
+def pairs(
+    split,
+    seed=0,
+    batch_size=8,
+    negatives=2,
+    sampling="per_pair",
+    chosen="interactions",
+):
     sampler = find(sampling)(split.train, NUM_USERS, NUM_ITEMS)
-    return pipelines.Pairs(split, batch_size, sampler, negatives, seed)
+    chooses = positives.find(chosen)(split.train)
+    return pipelines.Pairs(split, batch_size, chooses, sampler, negatives, seed)
 
 
 def first(batches, count, step=0):
@@ -140,6 +148,36 @@ def test_shared_negatives_serve_a_whole_batch(split):
     )
 
 
+def test_uniform_users_weigh_alike_and_so_do_a_users_items(split):
+    found = batches(split, 400, batch_size=16, chosen="users")
+    known = split.train.csr(NUM_USERS, NUM_ITEMS).toarray()
+    counts = np.zeros_like(known)
+    for batch in found:
+        np.add.at(counts, (batch["user"], batch["item"]), 1)
+        assert np.all(known[batch["user"][:, None], batch["negatives"]] == 0)
+    assert np.all(counts[known == 0] == 0)
+    active = np.count_nonzero(known.sum(axis=1))
+    # Of 6,400 draws: each within five standard deviations of its expectation.
+    share = known / known.sum(axis=1, keepdims=True) / active
+    expected = 6400 * share[known == 1]
+    assert np.all(np.abs(counts[known == 1] - expected) < 5 * np.sqrt(expected))
+    per_user = counts.sum(axis=1)
+    assert np.all(np.abs(per_user - 6400 / active) < 5 * np.sqrt(6400 / active))
+
+
+def test_uniform_users_leave_out_who_has_nothing(split):
+    train = split.train.take(split.train.users != 2)
+    found = batches(dataclasses.replace(split, train=train), 40, chosen="users")
+    drawn = {user for batch in found for user in batch["user"]}
+    assert drawn == set(range(NUM_USERS)) - {2}
+
+
+def test_uniform_users_start_at_any_step(split):
+    found = batches(split, 12, chosen="users")
+    assert_equal(found[7:], batches(split, 5, 7, chosen="users"))
+    assert not np.array_equal(found[0]["item"], found[1]["item"])
+
+
 def test_what_a_step_takes_in(split):
     assert pairs(split).size == (8, 8 + 16, 24, 8)
     assert pairs(split, sampling="shared", negatives=5).size == (8, 8 + 5, 48, 8)
@@ -170,6 +208,7 @@ def test_users_with_training_items_once_an_epoch(split):
         ({"negatives": 0}, "`train.negatives` must be from 1 .* 30. Received: 0"),
         ({"negatives": 31}, "`train.negatives` must be from 1 .* 30. Received: 31"),
         ({"sampling": "popular"}, "`train.sampling` must be one of per_pair, shared"),
+        ({"chosen": "items"}, "`train.positives` must be one of interactions, users"),
     ],
 )
 def test_out_of_range(split, settings, rule):

@@ -1,0 +1,92 @@
+"""Which training interactions the batches hold: each once, or users alike."""
+
+import abc
+
+import numpy as np
+import tensorflow as tf
+
+from dsl_tf.plugins import choose
+from dsl_tf.types import Interactions
+
+
+class Positives(abc.ABC):
+    """Chooses a batch's positives as a pure function of a seed.
+
+    Args:
+      train: training interactions, sorted by user.
+    """
+
+    @abc.abstractmethod
+    def __init__(self, train: Interactions) -> None:
+        """See the class."""
+
+    @abc.abstractmethod
+    def __call__(self, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Places of the positives in the training part.
+
+        Args:
+          index: int32 [B], places that hold each interaction once an epoch.
+          seed: int [2], a stateless seed, another one for every batch.
+
+        Returns:
+          int32 [B].
+        """
+
+
+class EachInteraction(Positives):
+    """Every interaction once an epoch: a user weighs as much as interactions."""
+
+    def __init__(self, train: Interactions) -> None:
+        del train
+
+    def __call__(self, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """`index`, as it is."""
+        del seed
+        return index
+
+
+class UniformUsers(Positives):
+    """A uniform user, then a uniform one of the user's interactions.
+
+    Every user weighs the same, as in a metric that is a mean over users. It is how
+    the authors of NGCF and LightGCN sample. An epoch is as many draws as there are
+    interactions, with repetition.
+    """
+
+    def __init__(self, train: Interactions) -> None:
+        _, starts, counts = np.unique(
+            train.users, return_index=True, return_counts=True
+        )
+        self._starts = tf.constant(starts, tf.int32)
+        self._counts = tf.constant(counts, tf.int32)
+
+    def __call__(self, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws, as many as `index` has."""
+        draws = tf.random.stateless_uniform([2, tf.size(index)], seed)
+        users, within = tf.unstack(draws)
+        user = _nth(users, self._starts.shape[0])
+        return tf.gather(self._starts, user) + _nth(
+            within, tf.gather(self._counts, user)
+        )
+
+
+def _nth(draws: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:
+    """Uniform draws [B] from [0, 1) as uniform int32 below `count`."""
+    count = tf.cast(count, tf.int32)
+    place = tf.cast(draws * tf.cast(count, tf.float32), tf.int32)
+    return tf.minimum(place, count - 1)  # A product may round up to the count.
+
+
+_POSITIVES: dict[str, type[Positives]] = {
+    "interactions": EachInteraction,
+    "users": UniformUsers,
+}
+
+
+def find(name: str) -> type[Positives]:
+    """The choice of a name.
+
+    Raises:
+      UserError: no such choice; the message lists those that exist.
+    """
+    return choose(_POSITIVES, name, "train.positives")
