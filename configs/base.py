@@ -80,6 +80,8 @@ def get_config() -> config_dict.ConfigDict:
     # per_pair: drawn for each positive, from what its user has not seen; shared:
     # drawn once for a batch, from all items.
     config.train.sampling = "per_pair"
+    # Shared negatives are drawn in proportion to popularity to this power.
+    config.train.negatives_exponent = 0.0
     config.train.learning_rate = 1e-3
     # constant; or cosine: falls to 0 over the planned steps.
     config.train.learning_rate_schedule = "constant"

@@ -76,7 +76,7 @@ class Backbone(tfrs.Model, abc.ABC):
           UserError: a key is out of range.
         """
         return negatives.find(config.sampling)(
-            split.train, split.num_users, split.num_items
+            split.train, split.num_users, split.num_items, config.negatives_exponent
         )
 
     @abc.abstractmethod

@@ -18,7 +18,7 @@ from dsl_tf.data.graph import degrees, item_neighbours
 from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import TableFactory
-from dsl_tf.types import Interactions, Split
+from dsl_tf.types import Split
 
 
 def build(
@@ -150,11 +150,10 @@ class UltraGCN(TableVectors, DotProductBackbone):
         `per_pair` draws from what a user has not seen; `shared` from all items,
         for every `shared_by` positives anew (1: as the authors' code does it).
         """
-        if negatives.find(config.sampling) is not negatives.SharedNegatives:
-            return super().sampler(split, config)
-        return _NegativesOfGroups(
-            split.train, split.num_users, split.num_items, self._shared_by
-        )
+        sampler = super().sampler(split, config)
+        if isinstance(sampler, negatives.SharedNegatives):
+            return _NegativesOfGroups(sampler, self._shared_by)
+        return sampler
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and their negatives, [B, 1 + n]."""
@@ -214,7 +213,7 @@ class UltraGCN(TableVectors, DotProductBackbone):
         return tf.reduce_sum(p * q, 1), negative, tf.linalg.matvec(near, p)
 
 
-class _NegativesOfGroups(negatives.SharedNegatives):
+class _NegativesOfGroups(negatives.Sampler):
     """Shared negatives of which every few positives have a draw of their own.
 
     A group scores its users with its negatives in one product, as a whole batch
@@ -222,19 +221,18 @@ class _NegativesOfGroups(negatives.SharedNegatives):
     few get the gradient of the whole batch, so that their scores jump.
 
     Args:
+      shared: draws them.
       positives: in a group, at most; groups of a batch are of one size.
     """
 
-    def __init__(
-        self, train: Interactions, num_users: int, num_items: int, positives: int
-    ) -> None:
-        super().__init__(train, num_users, num_items)
+    def __init__(self, shared: negatives.SharedNegatives, positives: int) -> None:
+        self._shared = shared
         self._positives = positives
 
     def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
         """Negatives of each group, int32 [G, n]."""
         groups = -(-tf.size(users) // self._positives)
-        found = super().__call__(users, groups * count, seed)
+        found = self._shared(users, groups * count, seed)
         return tf.reshape(found, [groups, count])
 
     def drawn(self, positives: int, count: int) -> int:

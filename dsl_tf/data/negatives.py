@@ -5,6 +5,7 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from dsl_tf.errors import UserError
 from dsl_tf.plugins import choose
 from dsl_tf.types import Interactions
 
@@ -16,10 +17,20 @@ class Sampler(abc.ABC):
       train: training interactions, sorted by user, then item, no duplicates.
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
+      exponent: of an item's popularity, which it is drawn in proportion to.
+
+    Raises:
+      UserError: an exponent that it cannot draw by.
     """
 
     @abc.abstractmethod
-    def __init__(self, train: Interactions, num_users: int, num_items: int) -> None:
+    def __init__(
+        self,
+        train: Interactions,
+        num_users: int,
+        num_items: int,
+        exponent: float = 0.0,
+    ) -> None:
         """See the class."""
 
     @abc.abstractmethod
@@ -50,7 +61,18 @@ class UniformNegatives(Sampler):
     false negatives, however many items a user has.
     """
 
-    def __init__(self, train: Interactions, num_users: int, num_items: int) -> None:
+    def __init__(
+        self,
+        train: Interactions,
+        num_users: int,
+        num_items: int,
+        exponent: float = 0.0,
+    ) -> None:
+        if exponent:
+            raise UserError(
+                "`train.negatives_exponent` must be 0 with `train.sampling=per_pair`, "
+                f"which draws uniformly. Received: {exponent}."
+            )
         counts = np.bincount(train.users, minlength=num_users)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         users = train.users.astype(np.int64)
@@ -86,23 +108,40 @@ class UniformNegatives(Sampler):
 
 
 class SharedNegatives(Sampler):
-    """Draws items uniformly, with repetition, once for all positives of a batch.
+    """Draws items with repetition, once for all positives of a batch.
 
     Then a batch scores B users with n items in one product, and n can be in the
     thousands. A negative may be an item that one of the users has: with 1,000 of
     40,000 items, of a user with 30 items, less than one is expected.
+
+    An item is drawn in proportion to its interactions to the power of `exponent`:
+    0 is uniform, 1 is what the other positives of a large batch would be, .75 is
+    word2vec's (Mikolov et al. 2013). The more often popular items are negatives,
+    the less popularity itself is learnt.
     """
 
-    def __init__(self, train: Interactions, num_users: int, num_items: int) -> None:
-        del train, num_users
-        self._num_items = num_items
+    def __init__(
+        self,
+        train: Interactions,
+        num_users: int,
+        num_items: int,
+        exponent: float = 0.0,
+    ) -> None:
+        del num_users
+        if exponent < 0:
+            raise UserError(
+                f"`train.negatives_exponent` must be at least 0. Received: {exponent}."
+            )
+        popularity = np.bincount(train.items, minlength=num_items)
+        below = np.cumsum(popularity.astype(np.float64) ** exponent)
+        self._below = tf.constant(below / below[-1])
 
     def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
         """Negatives of the batch, int32 [n]."""
         del users
-        return tf.random.stateless_uniform(
-            [count], seed, maxval=self._num_items, dtype=tf.int32
-        )
+        draws = tf.random.stateless_uniform([count], seed, dtype=tf.float64)
+        # They are below 1, where the last item ends that has a share.
+        return tf.searchsorted(self._below, draws, side="right")
 
     def drawn(self, positives: int, count: int) -> int:
         """`count`, whatever the positives."""

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dsl_tf.data.negatives import UniformNegatives
+from dsl_tf.data.negatives import SharedNegatives, UniformNegatives
+from dsl_tf.errors import UserError
 from dsl_tf.types import Interactions
 
 
@@ -84,3 +85,28 @@ def test_products_beyond_32_bits():
     negatives = UniformNegatives(train, num_users, num_items)
     found = negatives(tf.constant([num_users - 1]), 100, tf.constant([0, 0])).numpy()
     assert set(found.ravel()) == {5, num_items - 1}
+
+
+@pytest.mark.parametrize(
+    ("exponent", "weights"),
+    [(0.0, [1, 1, 1, 1, 1]), (1.0, [0, 4, 1, 1, 0]), (0.5, [0, 2, 1, 1, 0])],
+)
+def test_shared_negatives_in_proportion_to_a_power_of_popularity(exponent, weights):
+    train = interactions([{1}, {1, 2}, {1}, {1, 3}])
+    sampler = SharedNegatives(train, 4, 5, exponent)
+    found = sampler(tf.zeros([3], tf.int32), 20000, tf.constant([1, 2])).numpy()
+    assert found.shape == (20000,)
+    assert found.dtype == np.int32
+    counts, expected = np.bincount(found, minlength=5), np.array(weights, float)
+    assert counts[expected == 0].sum() == 0
+    expected *= len(found) / expected.sum()
+    drawn = expected > 0
+    assert stats.chisquare(counts[drawn], expected[drawn]).pvalue > 0.001
+
+
+def test_what_an_exponent_may_be():
+    train = interactions([{0}])
+    with pytest.raises(UserError, match="must be at least 0. Received: -1"):
+        SharedNegatives(train, 1, 2, -1.0)
+    with pytest.raises(UserError, match="must be 0 with .*per_pair.* Received: 0.5"):
+        UniformNegatives(train, 1, 2, 0.5)
