@@ -88,7 +88,7 @@ def _run(
         table_bytes=config.export.table_bytes,
     )
     task = methods.Task(split, seed, folder / run_folder.CHECKPOINTS, console, accept)
-    trained = method.train(task, config)
+    trained = methods.train(task, config, method.train)
     results.write_history(folder, trained.selection)
     if not (folder / results.METRICS).exists():  # the test set is read once
         with console.status("Evaluating on the test set …"):
@@ -266,7 +266,7 @@ def _restore(
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
     checkpoints = folder / run_folder.CHECKPOINTS
     task = methods.Task(split, settings["seed"], checkpoints, console)
-    return config, split, methods.restore(task, config, method.make_tables)
+    return config, split, methods.restore(task, config, method.train)
 
 
 def _gather(output_dir: Path, members: list[Path]) -> None:

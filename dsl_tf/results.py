@@ -18,7 +18,8 @@ from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.files import replacing, write_json
 from dsl_tf.layers.tables import LookUp
-from dsl_tf.methods.base import REFIT, Trained, selection_metric
+from dsl_tf.methods.base import REFIT, Trained
+from dsl_tf.training.evaluator import selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult, Split
 
@@ -114,7 +115,12 @@ def metrics(
 
 
 def costs(trained: Trained, base_rss_bytes: int) -> dict[str, Any]:
-    """The content of `cost.json`, but for the exported files."""
+    """The content of `cost.json`, but for the exported files.
+
+    Args:
+      trained: in this process, not read back.
+      base_rss_bytes: see `cost.report`.
+    """
     passes = [
         cost.PassCost(
             name=each.name,
@@ -126,6 +132,7 @@ def costs(trained: Trained, base_rss_bytes: int) -> dict[str, Any]:
             macs=each.macs,
         )
         for each in trained.passes
+        if each.macs is not None
     ]
     return cost.report(trained.model, passes, base_rss_bytes)
 

@@ -26,7 +26,7 @@ class PassCost:
       peak_rss_bytes: the most memory of the process in the pass; where the
         system cannot tell (not Linux), since its start.
       size: of a step.
-      macs: where it trained another model than the one reported on.
+      macs: what it took, at the densities of its end.
     """
 
     name: str
@@ -35,7 +35,7 @@ class PassCost:
     seconds: float
     peak_rss_bytes: int
     size: StepSize
-    macs: TrainingMacs | None = None
+    macs: TrainingMacs
 
 
 def report(
@@ -70,12 +70,7 @@ def report(
         }
     positions = sum(w.shape[0] * w.shape[1] for w in sparse.values())
     active_positions = sum(weight.nnz for weight in sparse.values())
-    interaction = macs.interaction(model)
-    each = [
-        p.macs
-        or macs.training(interaction, macs.updated(model, p.size), p.steps, p.size)
-        for p in passes
-    ]
+    each = [p.macs for p in passes]
     return {
         "parameters": parameters,
         "nonzeros": nonzeros,
@@ -98,12 +93,16 @@ def report(
             "peak_rss_bytes": max(p.peak_rss_bytes for p in passes),
             "base_rss_bytes": base_rss_bytes,
             "passes": [
-                {**dataclasses.asdict(p), "size": p.size._asdict(), "macs": m.total}
-                for p, m in zip(passes, each, strict=True)
+                {
+                    **dataclasses.asdict(p),
+                    "size": p.size._asdict(),
+                    "macs": p.macs.total,
+                }
+                for p in passes
             ],
         },
         "inference": {
-            "macs_per_user": macs.inference(interaction, model.num_items),
+            "macs_per_user": macs.inference(macs.interaction(model), model.num_items),
             "table_bytes": size.variable_bytes(
                 variable
                 for layer in model._flatten_layers()

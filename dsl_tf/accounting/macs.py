@@ -89,6 +89,17 @@ def training(
     return TrainingMacs(forward, 2 * forward, optimizer)
 
 
+def of_pass(model: Backbone, steps: int, size: StepSize) -> TrainingMacs:
+    """MACs of a pass that a model has behind it, at the densities it has now.
+
+    Args:
+      model: trained; compiled with the optimiser that trained it.
+      steps: optimiser steps.
+      size: of a step.
+    """
+    return training(interaction(model), updated(model, size), steps, size)
+
+
 def inference(macs: InteractionMacs, num_items: int) -> int:
     """MACs of scoring all items for one user: per_user + M · (per_item + per_pair)."""
     return round(macs.per_user + num_items * (macs.per_item + macs.per_pair))

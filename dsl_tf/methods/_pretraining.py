@@ -23,39 +23,21 @@ import tensorflow as tf
 from ml_collections import config_dict
 
 from dsl_tf import plugins
-from dsl_tf.accounting import macs
-from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
-from dsl_tf.training.state import TrainingState
-from dsl_tf.types import StepSize
 
 
-def stages(config: config_dict.ConfigDict) -> list[config_dict.ConfigDict]:
-    """The configs of the runs that a run is made of: its own is the last.
+def config_of(config: config_dict.ConfigDict) -> config_dict.ConfigDict | None:
+    """The config of the run that comes first, or None.
 
     Raises:
       UserError: no such backbone, or a key of its pretraining is out of range.
     """
     backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
-    first = backbone.pretraining(config) if hasattr(backbone, "pretraining") else None
-    return [config] if first is None else [first, config]
-
-
-def training_macs(
-    model: Backbone, state: TrainingState, size: StepSize
-) -> TrainingMacs:
-    """What a pass took whose model is not the one that is handed back.
-
-    Args:
-      model: trained, and compiled with an optimiser like the one that trained it.
-      state: how the pass ended.
-      size: of its steps.
-    """
-    steps = state.history[-1]["step"]
-    return macs.training(
-        macs.interaction(model), macs.updated(model, size), steps, size
-    )
+    found: config_dict.ConfigDict | None = None
+    if hasattr(backbone, "pretraining"):
+        found = backbone.pretraining(config)
+    return found
 
 
 def tables(model: Backbone) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from ml_collections import config_dict
 
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import DenseTables
 from dsl_tf.methods import base
 from dsl_tf.types import Split
@@ -13,11 +14,6 @@ def make_tables(config: config_dict.ConfigDict, split: Split, seed: int) -> Dens
     return DenseTables(split.num_users, split.num_items)
 
 
-def train(task: base.Task, config: config_dict.ConfigDict) -> base.Trained:
-    """Train once; `sparsity.*` is ignored."""
-    return base.train_backbone(
-        task,
-        config,
-        lambda split: make_tables(config, split, task.seed),
-        lambda _: None,
-    )
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """One pass; `sparsity.*` is ignored."""
+    return passes.backbone(config, make_tables)

@@ -2,6 +2,7 @@
 
 from ml_collections import config_dict
 
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import base
@@ -60,11 +61,6 @@ def make_dynamic(
     )
 
 
-def train(task: base.Task, config: config_dict.ConfigDict) -> base.Trained:
-    """Train sparse from the first step, moving weights on the schedule."""
-    return base.train_backbone(
-        task,
-        config,
-        lambda split: make_tables(config, split, task.seed),
-        lambda planned: make_dynamic(config, planned, task.seed),
-    )
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """One pass, sparse from the first step, moving weights on the schedule."""
+    return passes.backbone(config, make_tables, make_dynamic)

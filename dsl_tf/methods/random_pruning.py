@@ -5,17 +5,10 @@ The paper's row "RP" (DSL sec. 4.1.3): DSL with an update ratio of zero.
 
 from ml_collections import config_dict
 
-from dsl_tf.methods import base
-from dsl_tf.methods.dsl import make_tables
-
-__all__ = ["make_tables", "train"]
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.methods import base, dsl
 
 
-def train(task: base.Task, config: config_dict.ConfigDict) -> base.Trained:
-    """Train with the first mask; the schedule's keys are ignored."""
-    return base.train_backbone(
-        task,
-        config,
-        lambda split: make_tables(config, split, task.seed),
-        lambda _: None,
-    )
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """One pass with the first mask; the schedule's keys are ignored."""
+    return passes.backbone(config, dsl.make_tables)

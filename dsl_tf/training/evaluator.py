@@ -1,5 +1,7 @@
 """Evaluation of a backbone by the protocols of a config."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 from ml_collections import config_dict
 
@@ -64,3 +66,8 @@ class Evaluator:
             self._cutoffs,
             self._seed,
         )
+
+
+def selection_metric(cutoffs: Sequence[int]) -> str:
+    """The validation metric that selects epochs and seeds: the first recall."""
+    return f"recall@{cutoffs[0]}"

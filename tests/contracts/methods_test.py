@@ -21,21 +21,21 @@ def config(small_config):
 
 
 @pytest.fixture(scope="module")
-def _trained():
+def finished():
     return {}
 
 
 @pytest.fixture(params=METHODS)
-def trained(request, config, small_split, tmp_path_factory, _trained):
+def trained(request, config, small_split, tmp_path_factory, finished):
     """What the method made of the small data, once for all tests."""
     name = request.param
     config.method.name = name
-    if name not in _trained:
+    if name not in finished:
         console = rich.console.Console(quiet=True)
         task = base.Task(small_split, 0, tmp_path_factory.mktemp(name), console)
         method = plugins.find("dsl_tf.methods", name, "method")
-        _trained[name] = method.train(task, config)
-    return _trained[name]
+        finished[name] = base.train(task, config, method.train), task
+    return finished[name][0]
 
 
 def test_finds_structure_that_popularity_has_not(trained, config, small_split):
@@ -72,8 +72,11 @@ def test_cost_counts_every_pass(trained, config):
     assert zeros == sum(w.shape[0] * w.shape[1] - w.nnz for w in sparse)
 
 
-def test_restores_what_it_trained(trained, config, small_split):
-    method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    tables = method.make_tables(config, small_split, 0)
-    model, _ = base.make_model(small_split, config, tables, 0)
-    assert [w.name for w in model.weights] == [w.name for w in trained.model.weights]
+def test_is_read_back_as_it_was_trained(trained, config, finished):
+    name = config.method.name
+    method = plugins.find("dsl_tf.methods", name, "method")
+    again = base.restore(finished[name][1], config, method.train)
+    assert [p.name for p in again.passes] == [p.name for p in trained.passes]
+    for ours, theirs in zip(again.model.weights, trained.model.weights, strict=True):
+        assert ours.name == theirs.name
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())

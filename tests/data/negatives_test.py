@@ -106,7 +106,7 @@ def test_shared_negatives_in_proportion_to_a_power_of_popularity(exponent, weigh
 
 def test_what_an_exponent_may_be():
     train = interactions([{0}])
-    with pytest.raises(UserError, match="must be at least 0. Received: -1"):
+    with pytest.raises(UserError, match=r"must be at least 0\. Received: -1"):
         SharedNegatives(train, 1, 2, -1.0)
-    with pytest.raises(UserError, match="must be 0 with .*per_pair.* Received: 0.5"):
+    with pytest.raises(UserError, match=r"must be 0 with .*per_pair.* Received: 0\.5"):
         UniformNegatives(train, 1, 2, 0.5)

@@ -12,6 +12,7 @@ def train(small_split):
     def run(config, folder, split=small_split, seed=0, file=None):
         console = rich.console.Console(file=file, quiet=file is None, width=200)
         method = plugins.find("dsl_tf.methods", config.method.name, "method")
-        return method.train(base.Task(split, seed, folder, console), config)
+        task = base.Task(split, seed, folder, console)
+        return base.train(task, config, method.train)
 
     return run
