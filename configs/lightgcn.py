@@ -49,6 +49,8 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     config.model.loss = "sampled_softmax"  # Or bpr (the paper's), bce.
     config.model.similarity = "dot"  # Or cosine.
     config.model.temperature = 1.0  # τ, of the similarity.
+    # True: a batch's positives are not edges of the graph that it is scored by.
+    config.model.hide_positives = False
     config.model.initial_stddev = 0.1  # Of the normal weights.
     config.model.regularization = 1e-2  # Weight of half a batch's squared norms.
 

@@ -16,7 +16,7 @@ from dsl_tf.data.graph import adjacency, locality_order
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.logits import dot_logits
-from dsl_tf.layers.propagation import MeanPropagation
+from dsl_tf.layers.propagation import Edges, MeanPropagation
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.plugins import choose
 from dsl_tf.types import InteractionMacs, Split
@@ -49,6 +49,7 @@ def build(
         temperature=config.temperature,
         regularization=config.regularization,
         initial_stddev=config.initial_stddev,
+        hide_positives=config.hide_positives,
         seed=seed,
     )
 
@@ -75,6 +76,9 @@ class LightGCN(DotProductBackbone):
         layer 0, over its positives (eq. 15; as the authors' code does it).
       initial_stddev: of the weights, which are normal: .01 in the authors'
         TensorFlow code, .1 in their PyTorch code.
+      hide_positives: leave the edges of a batch's positives out of the graph that
+        it is scored by. What is asked for in a test is never an edge, but every
+        training positive is, and shows a user's vector the item that is asked for.
       seed: seeds initial weights.
     """
 
@@ -89,6 +93,7 @@ class LightGCN(DotProductBackbone):
         temperature: float = 1.0,
         regularization: float = 1e-4,
         initial_stddev: float = 0.1,
+        hide_positives: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(name="lightgcn")
@@ -109,7 +114,10 @@ class LightGCN(DotProductBackbone):
             graph, num_layers, locality_order(graph, self.num_users)
         )
         self._propagation_macs = len(graph.data) * embedding_dim * num_layers
-        in_graph = np.diff(graph.indptr) > 0
+        degree = np.diff(graph.indptr)
+        in_graph = degree > 0
+        self._norm = tf.constant(1 / np.sqrt(np.maximum(degree, 1)), tf.float32)
+        self._hide_positives = hide_positives
         self._in_graph = tf.constant(in_graph)
         users, items = np.split(~in_graph, [self.num_users])
         if not in_graph.all():
@@ -147,8 +155,13 @@ class LightGCN(DotProductBackbone):
             inputs["negatives"] + self.num_users,
         ]
         every = tf.concat([tf.reshape(each, [-1]) for each in nodes], axis=0)
-        propagated, first = self._propagated.rows(self.tables.whole(), every)
+        hidden = self._edges(*nodes[:2]) if self._hide_positives else None
+        propagated, first = self._propagated.rows(self.tables.whole(), every, hidden)
         return _parted(self.vectors(propagated), nodes), _parted(first, nodes)
+
+    def _edges(self, users: tf.Tensor, items: tf.Tensor) -> Edges:
+        weight = tf.gather(self._norm, users) * tf.gather(self._norm, items)
+        return Edges(users, items, weight)
 
     def vectors(self, propagated: tf.Tensor) -> tf.Tensor:
         """What scores are inner products of, from propagated rows [n, d].

@@ -1,8 +1,24 @@
 """Propagation of a dense table over a fixed graph, with a gradient of its own."""
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
+
+
+class Edges(NamedTuple):
+    """Edges of a graph, each in one direction.
+
+    Attributes:
+      begin: int32 [p], nodes.
+      end: int32 [p], nodes.
+      weight: float32 [p].
+    """
+
+    begin: tf.Tensor
+    end: tf.Tensor
+    weight: tf.Tensor
 
 
 class MeanPropagation:
@@ -48,7 +64,9 @@ class MeanPropagation:
         total = self._sum_of_layers(tf.gather(table, self._order))
         return tf.stop_gradient(tf.gather(total, self._place) / (self._layers + 1))
 
-    def rows(self, table: tf.Tensor, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def rows(
+        self, table: tf.Tensor, nodes: tf.Tensor, hidden: Edges | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows of the propagated table and of the table itself, differentiable.
 
         Both at once, because a sum of two gradients of the table would be one more
@@ -57,16 +75,19 @@ class MeanPropagation:
         Args:
           table: float32 [n, d].
           nodes: int [k], may repeat.
+          hidden: edges of the graph to leave out, in both directions.
 
         Returns:
           Two float32 [k, d].
         """
         unique, which = tf.unique(nodes)
         places = tf.gather(self._place, unique)
+        if hidden is not None:
+            hidden = self._both_ways(hidden)
 
         @tf.custom_gradient
         def rows(table: tf.Tensor):  # type: ignore[no-untyped-def]
-            total = self._sum_of_layers(tf.gather(table, self._order))
+            total = self._sum_of_layers(tf.gather(table, self._order), hidden)
             propagated = tf.gather(total, places) / (self._layers + 1)
             own = tf.gather(table, unique)
 
@@ -74,7 +95,8 @@ class MeanPropagation:
                 # Both come as slices, from the look-ups below.
                 mean = tf.convert_to_tensor(of_propagated) / (self._layers + 1)
                 upstream = tf.scatter_nd(places[:, None], mean, table.shape)
-                whole = tf.gather(self._sum_of_layers(upstream), self._place)
+                summed = self._sum_of_layers(upstream, hidden)
+                whole = tf.gather(summed, self._place)
                 return tf.tensor_scatter_nd_add(
                     whole, unique[:, None], tf.convert_to_tensor(of_own)
                 )
@@ -84,13 +106,35 @@ class MeanPropagation:
         propagated, own = rows(table)
         return tf.gather(propagated, which), tf.gather(own, which)
 
-    def _sum_of_layers(self, table: tf.Tensor) -> tf.Tensor:
+    def _sum_of_layers(
+        self, table: tf.Tensor, hidden: Edges | None = None
+    ) -> tf.Tensor:
         """Σ_k Â^k of a table in the order of the computation."""
         total = table
         for _ in range(self._layers):
             product = tf.raw_ops.SparseMatrixMatMul(a=self._graph, b=total)
+            if hidden is not None:
+                over = tf.gather(total, hidden.end) * hidden.weight[:, None]
+                product = tf.tensor_scatter_nd_sub(product, hidden.begin[:, None], over)
             total = table + tf.ensure_shape(product, table.shape)
         return total
+
+    def _both_ways(self, edges: Edges) -> Edges:
+        """Distinct edges in both directions, between places of the computation."""
+        begin, end = (tf.gather(self._place, nodes) for nodes in edges[:2])
+        count = tf.cast(tf.size(self._place), tf.int64)
+        key = tf.cast(begin, tf.int64) * count + tf.cast(end, tf.int64)
+        distinct, which = tf.unique(key)
+        begin, end = (
+            tf.cast(x, tf.int32) for x in (distinct // count, distinct % count)
+        )
+        # Of equal edges any will do, and they have equal weights.
+        weight = tf.math.unsorted_segment_max(edges.weight, which, tf.size(distinct))
+        return Edges(
+            tf.concat([begin, end], 0),
+            tf.concat([end, begin], 0),
+            tf.concat([weight, weight], 0),
+        )
 
 
 @tf.function

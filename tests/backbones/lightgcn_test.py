@@ -50,7 +50,7 @@ def _model(split, sparsity=None, **settings):
     )
 
 
-def _propagated(model, layers=3):
+def _propagated(model, layers=3, hidden=()):
     """Equations 3 and 4 as they are written, by loops, in float64."""
     e = model.tables.whole().numpy().astype(np.float64)
     user_degree = np.bincount(PAIRS[:, 0], minlength=USERS)
@@ -59,6 +59,8 @@ def _propagated(model, layers=3):
     for _ in range(layers):
         following = np.zeros_like(e)
         for user, item in PAIRS:
+            if (user, item) in hidden:
+                continue
             norm = np.sqrt(user_degree[user]) * np.sqrt(item_degree[item])
             following[user] += layer[USERS + item] / norm
             following[USERS + item] += layer[user] / norm
@@ -102,6 +104,19 @@ def test_losses(split, batch, sparsity):
     assert loss("bpr") == pytest.approx(-np.log(p).mean(), rel=1e-5)
     p = scipy.special.softmax(logits, axis=1)[:, 0]
     assert loss("sampled_softmax") == pytest.approx(-np.log(p).mean(), rel=1e-5)
+
+
+def test_hidden_positives_are_no_edges_where_a_batch_is_scored(split, batch):
+    model = _model(split, hide_positives=True)
+    positives = set(zip(batch["user"], batch["item"], strict=True))
+    assert positives < set(map(tuple, PAIRS))
+    e = _propagated(model, hidden=positives)
+    rows = np.concatenate([batch["item"][:, None], batch["negatives"]], axis=1)
+    expected = np.einsum("bd,bnd->bn", e[batch["user"]], e[USERS + rows])
+    np.testing.assert_allclose(model(batch), expected, rtol=1e-4, atol=1e-6)
+    # But they are where all are ranked.
+    items = model.item_vectors().numpy()[:6]
+    np.testing.assert_allclose(items, _propagated(model)[USERS:-1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("sparsity", [None, 0.4])

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 import tensorflow as tf
 
-from dsl_tf.layers.propagation import MeanPropagation
+from dsl_tf.layers.propagation import Edges, MeanPropagation
 
 
 @pytest.fixture
@@ -60,3 +60,30 @@ def test_the_gradient_is_that_of_the_dense_product(graph, propagation, rng, weig
     )
     found = gradient(lambda x: propagate.rows(x, nodes))
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4)
+
+
+def test_hidden_edges_are_out_of_the_graph_and_of_the_gradient(graph, propagation, rng):
+    ends = np.argwhere(np.triu(graph, 1))[[0, 2, 3]]
+    without = graph.copy()
+    without[tuple(ends.T)] = without[tuple(ends[:, ::-1].T)] = 0
+    dense = sum(np.linalg.matrix_power(without, k) for k in range(4)) / 4
+    table = tf.constant(rng.normal(size=(9, 4)).astype(np.float32))
+    nodes = tf.constant([1, 7, 7, 0])
+    # One of them is given twice.
+    begin, end = np.concatenate([ends, ends[:1]]).T.astype(np.int32)
+    hidden = Edges(*map(tf.constant, (begin, end, graph[begin, end])))
+
+    def gradient(rows):
+        with tf.GradientTape() as tape:
+            tape.watch(table)
+            propagated, own = rows(table)
+            loss = tf.reduce_sum(propagated**3) + tf.reduce_sum(own**2)
+        return propagated, tf.convert_to_tensor(tape.gradient(loss, table))
+
+    propagate = tf.function(propagation(3).rows)
+    expected = gradient(
+        lambda x: (tf.gather(tf.matmul(dense, x), nodes), tf.gather(x, nodes))
+    )
+    found = gradient(lambda x: propagate(x, nodes, hidden))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
