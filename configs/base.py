@@ -6,6 +6,8 @@ on the command line: `--config.sparsity.target=0.8`.
 
 from ml_collections import config_dict
 
+from dsl_tf import plugins
+
 
 def get_config() -> config_dict.ConfigDict:
     """The keys that all backbones share, with general defaults."""
@@ -44,6 +46,9 @@ def get_config() -> config_dict.ConfigDict:
 
     config.method = config_dict.ConfigDict()
     config.method.name = "dsl"  # A module of dsl_tf/methods.
+    # And a section for each module that has settings of its own.
+    for name, settings in plugins.settings("dsl_tf.methods").items():
+        config.method[name] = config_dict.ConfigDict(settings)
 
     config.sparsity = config_dict.ConfigDict()
     config.sparsity.target = 0.5  # s: share of weights pruned, in [0, 1).

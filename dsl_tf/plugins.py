@@ -5,11 +5,13 @@ user's name may be written with hyphens (`ml-1m`); the module has underscores
 (`ml_1m`).
 """
 
+import ast
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dsl_tf.errors import UserError
 
@@ -52,6 +54,30 @@ def find(package: str, name: str, kind: str) -> ModuleType:
             f"The {kind} must be one of {', '.join(known)}. Received: {name!r}."
         )
     return importlib.import_module(f"{package}.{wanted.replace('-', '_')}")
+
+
+def settings(package: str) -> dict[str, dict[str, Any]]:
+    """What the plug-ins of a package let their users set, with its defaults.
+
+    Read from the source: a config needs the names at once, and the import of all
+    plug-ins, TensorFlow with them, would take seconds.
+
+    Args:
+      package: full dotted name of the package.
+
+    Returns:
+      By a module's name, with underscores, the literal that it calls `SETTINGS`, if
+      it has one.
+    """
+    found = {}
+    for folder in importlib.import_module(package).__path__:
+        for path in sorted(Path(folder).glob("[!_]*.py")):
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.Assign) and "SETTINGS" in map(
+                    ast.unparse, node.targets
+                ):
+                    found[path.stem] = ast.literal_eval(node.value)
+    return found
 
 
 def choose(known: Mapping[str, T], name: str, key: str) -> T:

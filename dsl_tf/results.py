@@ -98,7 +98,8 @@ def metrics(
         "protocol": test.protocol,
         **({"note": test.note} if test.note else {}),
         "refit": any(each.name == REFIT for each in trained.passes),
-        "valid": {
+        "valid": trained.validated
+        or {
             key.removeprefix("valid_"): value
             for key, value in best.items()
             if key.startswith("valid_")
@@ -121,19 +122,7 @@ def costs(trained: Trained, base_rss_bytes: int) -> dict[str, Any]:
       trained: in this process, not read back.
       base_rss_bytes: see `cost.report`.
     """
-    passes = [
-        cost.PassCost(
-            name=each.name,
-            steps=each.state.history[-1]["step"],
-            epochs=each.state.epochs,
-            seconds=round(each.state.seconds, 3),
-            peak_rss_bytes=each.state.peak_rss_bytes,
-            size=each.size,
-            macs=each.macs,
-        )
-        for each in trained.passes
-        if each.macs is not None
-    ]
+    passes = [each.cost for each in trained.passes if each.cost is not None]
     return cost.report(trained.model, passes, base_rss_bytes)
 
 

@@ -11,6 +11,7 @@ from dsl_tf.accounting import macs, size
 from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
+from dsl_tf.training.state import TrainingState
 from dsl_tf.types import StepSize
 
 
@@ -27,6 +28,8 @@ class PassCost:
         system cannot tell (not Linux), since its start.
       size: of a step.
       macs: what it took, at the densities of its end.
+      state_bytes: of the variables of its model (masks too), of the optimiser and
+        of the gradient recorders, as stored.
     """
 
     name: str
@@ -36,6 +39,32 @@ class PassCost:
     peak_rss_bytes: int
     size: StepSize
     macs: TrainingMacs
+    state_bytes: int
+
+
+def of_pass(
+    name: str, model: Backbone, state: TrainingState, step: StepSize
+) -> PassCost:
+    """What a pass took.
+
+    Args:
+      name: what the method calls it.
+      model: as the pass left it, compiled with the optimiser that trained it.
+      state: how it ended.
+      step: what each of its steps took in.
+    """
+    steps = state.history[-1]["step"]
+    variables = [*model.variables, *model.optimizer.variables]
+    return PassCost(
+        name=name,
+        steps=steps,
+        epochs=state.epochs,
+        seconds=round(state.seconds, 3),
+        peak_rss_bytes=state.peak_rss_bytes,
+        size=step,
+        macs=macs.of_pass(model, steps, step),
+        state_bytes=size.variable_bytes([*variables, *_recorder_variables(model)]),
+    )
 
 
 def report(
@@ -44,13 +73,12 @@ def report(
     """Parameters, tensors, training and inference; files are added by the export.
 
     `sparsity` = 1 - non-zeros / positions over the masked tensors. `state_bytes`
-    = Σ elements · bytes over the variables of the model (masks too), of the
-    optimiser and of the gradient recorders, as stored; `table_bytes` the same
-    over the user and item tables. MACs: see `accounting.macs`. Seconds and memory
+    = Σ elements · bytes as stored, of the pass with the most; `table_bytes` the
+    same over the user and item tables. MACs: see `accounting.macs`. Seconds and memory
     are measured; memory includes `base_rss_bytes`, the process after its imports.
 
     Args:
-      model: trained; compiled with the optimiser that trained it.
+      model: trained.
       passes: every pass over data, in order.
       base_rss_bytes: resident memory after the imports.
     """
@@ -83,13 +111,7 @@ def report(
             "macs_forward": sum(m.forward for m in each),
             "macs_backward": sum(m.backward for m in each),
             "macs_optimizer": sum(m.optimizer for m in each),
-            "state_bytes": size.variable_bytes(
-                [
-                    *model.variables,
-                    *model.optimizer.variables,
-                    *_recorder_variables(model),
-                ]
-            ),
+            "state_bytes": max(p.state_bytes for p in passes),
             "peak_rss_bytes": max(p.peak_rss_bytes for p in passes),
             "base_rss_bytes": base_rss_bytes,
             "passes": [

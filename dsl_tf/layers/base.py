@@ -24,6 +24,7 @@ class SparseLayer(keras.layers.Layer):
       seed: seeds the first mask, together with the layer's name.
       popularity: real [rows], how often each row is used. Only read where the
         budget is below one weight a row: popular rows get theirs first.
+      mask_initializer: draws the first mask; None: `initialization.random_mask`.
       **kwargs: as for `keras.layers.Layer`.
 
     Raises:
@@ -37,6 +38,7 @@ class SparseLayer(keras.layers.Layer):
         storage: str = "packed",
         seed: int = 0,
         popularity: np.ndarray | None = None,
+        mask_initializer: initialization.MaskInitializer | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,6 +51,7 @@ class SparseLayer(keras.layers.Layer):
         self.storage = storage
         self.seed = seed
         self.popularity = popularity
+        self.mask_initializer = mask_initializer
         self.own_sparse_weights: list[SparseWeight] = []
         self._recorder_rows: int | None = None
         self._recording = False
@@ -77,6 +80,8 @@ class SparseLayer(keras.layers.Layer):
         generator = streams.generator(self.seed, f"mask/{self.name}/{name}")
 
         def mask(shape: tuple[int, int]) -> Iterator[np.ndarray]:
+            if self.mask_initializer is not None:
+                return self.mask_initializer(shape, nnz, generator)
             return initialization.random_mask(shape, nnz, generator, self.popularity)
 
         weight = self._new_weight(self, name, shape, mask, nnz, initializer)

@@ -27,8 +27,8 @@ class SparseEmbedding(SparseLayer):
       mask_zero: whether row 0 marks padding, as in Keras.
       input_length: length of the input sequences where it is constant, as in
         Keras.
-      **kwargs: `storage`, `seed`, `popularity` as in `SparseLayer`, and those
-        of `keras.layers.Layer`.
+      **kwargs: `storage`, `seed`, `popularity`, `mask_initializer` as in
+        `SparseLayer`, and those of `keras.layers.Layer`.
 
     Call:
       int [...] row numbers -> float [..., output_dim].

@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from dsl_tf import streams
 from dsl_tf.layers.embedding import SparseEmbedding
+from dsl_tf.sparsity.initialization import GivenMask
 
 #: Maps row numbers int [...] to embeddings [..., width].
 LookUp = Callable[[tf.Tensor], tf.Tensor]
@@ -159,7 +160,13 @@ def _apart(
 
 
 class TableFactory(abc.ABC):
-    """Makes the tables of a backbone."""
+    """Makes the tables of a backbone.
+
+    Attributes:
+      joint: one table for users and items (the paper's E), or one for each.
+    """
+
+    joint: bool
 
     def user_item(
         self, width: int, name: str, initializer: keras.initializers.Initializer
@@ -171,6 +178,9 @@ class TableFactory(abc.ABC):
           name: the layer's name; it also seeds the masks.
           initializer: Keras initialiser of the weights.
         """
+        if self.joint:
+            table = self._table("both", width, f"{name}_table", initializer)
+            return JointTables(table, self._rows("users"), name=name)
         return SeparateTables(
             self._table("users", width, f"{name}_user", _apart(initializer, "user")),
             self._table("items", width, f"{name}_item", _apart(initializer, "item")),
@@ -196,6 +206,10 @@ class TableFactory(abc.ABC):
         return OneTable(table, kind, name=name)
 
     @abc.abstractmethod
+    def _rows(self, kind: str) -> int:
+        """How many `"users"`, `"items"` or `"both"` there are."""
+
+    @abc.abstractmethod
     def _table(
         self,
         kind: str,
@@ -203,7 +217,7 @@ class TableFactory(abc.ABC):
         name: str,
         initializer: keras.initializers.Initializer,
     ) -> keras.layers.Layer:
-        """The layer that holds the rows of `"users"` or `"items"`."""
+        """The layer that holds the rows of `"users"`, `"items"` or `"both"`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +226,11 @@ class DenseTables(TableFactory):
 
     num_users: int
     num_items: int
+    joint: bool = False
+
+    def _rows(self, kind: str) -> int:
+        users, items = self.num_users, self.num_items
+        return {"users": users, "items": items, "both": users + items}[kind]
 
     def _table(
         self,
@@ -220,8 +239,7 @@ class DenseTables(TableFactory):
         name: str,
         initializer: keras.initializers.Initializer,
     ) -> DenseEmbedding:
-        rows = {"users": self.num_users, "items": self.num_items}[kind]
-        return DenseEmbedding(rows, width, initializer, name=name)
+        return DenseEmbedding(self._rows(kind), width, initializer, name=name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -233,8 +251,10 @@ class SparseTables(TableFactory):
       popularity: int [num_items], training interactions of each item.
       sparsity: s, in [0, 1).
       storage: the name of the storage.
-      joint: one budget for users and items (the paper's E), or one for each.
+      joint: one budget for users and items, or one for each.
       seed: seeds the masks.
+      masks: by a table's name, masks that are known, bool [rows, width]; their
+        tables have the sparsity that they have.
     """
 
     activity: np.ndarray
@@ -243,15 +263,17 @@ class SparseTables(TableFactory):
     storage: str
     joint: bool
     seed: int
+    masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def user_item(
-        self, width: int, name: str, initializer: keras.initializers.Initializer
-    ) -> UserItemTables:
-        """One sparse table of all rows, or two; see `TableFactory.user_item`."""
-        if not self.joint:
-            return super().user_item(width, name, initializer)
-        table = self._table("both", width, f"{name}_table", initializer)
-        return JointTables(table, len(self.activity), name=name)
+    def _rows(self, kind: str) -> int:
+        return len(self._use(kind))
+
+    def _use(self, kind: str) -> np.ndarray:
+        return {
+            "users": self.activity,
+            "items": self.popularity,
+            "both": np.concatenate([self.activity, self.popularity]),
+        }[kind]
 
     def _table(
         self,
@@ -260,18 +282,15 @@ class SparseTables(TableFactory):
         name: str,
         initializer: keras.initializers.Initializer,
     ) -> SparseEmbedding:
-        use = {
-            "users": self.activity,
-            "items": self.popularity,
-            "both": np.concatenate([self.activity, self.popularity]),
-        }[kind]
+        given = GivenMask(self.masks[name]) if name in self.masks else None
         return SparseEmbedding(
-            len(use),
+            self._rows(kind),
             width,
-            self.sparsity,
+            self.sparsity if given is None else given.sparsity,
             embeddings_initializer=initializer,
-            popularity=use,
+            popularity=self._use(kind),
             storage=self.storage,
             seed=self.seed,
+            mask_initializer=given,
             name=name,
         )

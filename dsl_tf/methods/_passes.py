@@ -2,25 +2,30 @@
 
 import abc
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import rich.console
 from ml_collections import config_dict
 
-from dsl_tf.accounting import macs
-from dsl_tf.accounting.macs import TrainingMacs
+from dsl_tf.accounting.cost import PassCost
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.errors import UserError
+from dsl_tf.files import write_json
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods import _pretraining
-from dsl_tf.methods._models import make_backbone, make_model
-from dsl_tf.training import checkpoints
-from dsl_tf.training.evaluator import Evaluator, selection_metric
-from dsl_tf.training.fit import FitSettings, fit
+from dsl_tf.methods._models import make_backbone
+from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.training.state import TrainingState
-from dsl_tf.types import Split, StepSize
+from dsl_tf.types import Split
+
+#: What a method chooses on validation; JSON-ready.
+Choice = TypeVar("Choice")
+#: Metric to its mean over users.
+Metrics = dict[str, float]
 
 #: Names of passes: selected on validation; anew on training and validation.
 SELECT, REFIT = "select", "refit"
@@ -60,14 +65,12 @@ class Pass:
     Attributes:
       name: `SELECT`, `REFIT`, or what the method calls it.
       state: how it ended.
-      size: of its steps.
-      macs: what it took; None where the pass was read back.
+      cost: what it took; None where the pass was read back.
     """
 
     name: str
     state: TrainingState
-    size: StepSize
-    macs: TrainingMacs | None = None
+    cost: PassCost | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +100,8 @@ class Passes(abc.ABC):
       seed: of everything random.
       taken: the passes so far.
       plans: of this time's passes, for the next.
+      validated: the metrics on validation of the model that is handed back, where
+        they are not those of the last pass.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class Passes(abc.ABC):
         self.seed = task.seed
         self.taken: list[Pass] = []
         self.plans: dict[str, Plan] = {}
+        self.validated: Metrics | None = None
 
     def backbone(
         self,
@@ -128,131 +134,100 @@ class Passes(abc.ABC):
           config: the whole config.
           make_tables: of both.
           make_dynamic: of both.
-          start: for weights other than the initial or the pretrained ones.
-          name: of the pass, `SELECT` for the one whose model is tested.
+          start: sees the model before its training, after any pretraining.
+          name: of the pass, `SELECT` for the one that selects what is tested.
 
         Returns:
           With the weights of its best epoch.
         """
         first = _pretraining.config_of(config)
-        if first is not None and start is None:
-            before = "pretrain" if name == SELECT else f"{name}_pretrain"
-            model = self._take(before, first, make_tables, make_dynamic, None)
-            tables = _pretraining.tables(model)
-            del model  # two at a time would double the memory
+        if first is None:
+            return self.one(name, config, make_tables, make_dynamic, start)
+        before = "pretrain" if name == SELECT else f"{name}_pretrain"
+        model = self.one(before, first, make_tables, make_dynamic)
+        tables = _pretraining.tables(model)
+        del model  # two at a time would double the memory
 
-            def start(new: Backbone) -> None:
-                _pretraining.adopt(new, tables)
+        def pretrained(new: Backbone) -> None:
+            _pretraining.adopt(new, tables)
+            if start is not None:
+                start(new)
 
-        return self._take(name, config, make_tables, make_dynamic, start)
+        return self.one(name, config, make_tables, make_dynamic, pretrained)
 
     @abc.abstractmethod
-    def _take(
+    def one(
         self,
         name: str,
         config: config_dict.ConfigDict,
         make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None,
-        start: Start | None,
+        make_dynamic: MakeDynamic | None = None,
+        start: Start | None = None,
     ) -> Backbone:
-        """One pass; see `backbone`."""
+        """One pass, whatever pretraining the backbone would want; see `backbone`."""
+
+    def untrained(
+        self,
+        config: config_dict.ConfigDict,
+        make_tables: MakeTables,
+        start: Start | None = None,
+        seed: int | None = None,
+    ) -> Backbone:
+        """A backbone before any training.
+
+        Args:
+          config: the whole config.
+          make_tables: dense or sparse.
+          start: gives it other weights.
+          seed: of its initial weights; None: that of all passes.
+        """
+        seed = self.seed if seed is None else seed
+        tables = make_tables(config, self.split, seed)
+        model = make_backbone(self.split, config, tables, seed)
+        if start is not None:
+            start(model)
+        return model
+
+    def validation(self, model: Backbone, config: config_dict.ConfigDict) -> Metrics:
+        """The metrics of a model on the validation part.
+
+        Raises:
+          UserError: there is none.
+        """
+        if not len(self.split.validation):
+            raise UserError(
+                f"The method {config.method.name} chooses on validation, which the "
+                "split must have. Received: none."
+            )
+        return dict(Evaluator(model, config, self.split, "validation")().mean)
+
+    def report_validation(
+        self, model: Backbone, config: config_dict.ConfigDict
+    ) -> None:
+        """Measure the model that is handed back, if no pass left it as it is."""
+        if len(self.split.validation):
+            self.validated = self.choose(
+                "validation", lambda: self.validation(model, config)
+            )
+
+    def choose(self, name: str, compute: Callable[[], Choice]) -> Choice:
+        """What a method finds out on validation, once for all times and resumes.
+
+        Args:
+          name: of the choice.
+          compute: finds it out; JSON-ready. Not called where it is known.
+        """
+        path = self._task.folder / "choices.json"
+        known: dict[str, Choice] = {}
+        if path.exists():
+            known = json.loads(path.read_text("utf-8"))
+        if name not in known:
+            known[name] = compute()
+            write_json(path, known)
+        return known[name]
 
     def _place(self, name: str) -> str:
         """What the pass is called in files and in the cost report."""
         if self._chosen is None:
             return name
         return REFIT if name == SELECT else f"{name}_{REFIT}"
-
-
-class Training(Passes):
-    """Passes that are trained, from their newest checkpoints on if there are any.
-
-    A first time selects on validation. A refit takes the steps that were best
-    then, on the schedules of then.
-    """
-
-    def _take(
-        self,
-        name: str,
-        config: config_dict.ConfigDict,
-        make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None,
-        start: Start | None,
-    ) -> Backbone:
-        plan = None if self._chosen is None else self._chosen[name]
-        steps, planned = (None, None) if plan is None else (plan.steps, plan.planned)
-        settings = FitSettings(
-            epochs=config.train.epochs,
-            patience=config.train.patience,
-            validate_every=config.train.validate_every,
-            checkpoint_minutes=config.train.checkpoint_minutes,
-            steps=steps,
-        )
-        tables = make_tables(config, self.split, self.seed)
-        model, batches = make_model(self.split, config, tables, self.seed, planned)
-        if config is self._config:
-            self._accept(model)
-        if start is not None:
-            start(model)
-        planned = planned or settings.epochs * batches.steps_per_epoch
-        # Both, so that what the test cannot ask is known before training.
-        evaluators = [
-            Evaluator(model, config, self.split, part)
-            for part in ("validation", "test")
-        ]
-        validates = steps is None and len(self.split.validation)
-        state = fit(
-            model,
-            batches,
-            settings,
-            self._task.folder / self._place(name),
-            evaluators[0] if validates else None,
-            selection_metric(config.evaluation.cutoffs),
-            self._task.console,
-            None if make_dynamic is None else make_dynamic(config, planned, self.seed),
-        )
-        taken = macs.of_pass(model, state.history[-1]["step"], batches.size)
-        self.taken.append(Pass(self._place(name), state, batches.size, taken))
-        self.plans[name] = Plan(state.best_step, planned)
-        return model
-
-    def _accept(self, model: Backbone) -> None:
-        if self.taken:
-            return
-        self._task.accept(model)
-        for finding in model.findings:
-            self._task.console.print(
-                f"[yellow]Warning:[/] {finding}", highlight=False, soft_wrap=True
-            )
-
-
-class ReadBack(Passes):
-    """Passes whose models are read from where `Training` left them.
-
-    Raises:
-      UserError: when a pass is taken that has not finished.
-    """
-
-    def _take(
-        self,
-        name: str,
-        config: config_dict.ConfigDict,
-        make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None,
-        start: Start | None,
-    ) -> Backbone:
-        folder = self._task.folder / self._place(name)
-        saved = checkpoints.read_state(folder)
-        if saved is None or not saved["finished"]:
-            raise UserError(
-                "The run must have finished its training; --resume goes on with "
-                f"it. Received: {self._task.folder.parent}."
-            )
-        state = TrainingState(**saved)
-        tables = make_tables(config, self.split, self.seed)
-        model = make_backbone(self.split, config, tables, self.seed)
-        size = model.batches(self.split, config.train, self.seed).size
-        best = checkpoints.BestWeights(folder, model.weights)
-        best.restore(state.best_epoch)
-        self.taken.append(Pass(self._place(name), state, size))
-        return model

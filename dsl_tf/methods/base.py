@@ -4,10 +4,11 @@ A method is a module with
 
     def train(passes: Passes, config: ConfigDict) -> Backbone
 
-which takes its passes one after the other and returns the model to test and to
-export. Everything that it hands from one pass to the next it makes anew from the
-models of the passes, so that a run that was stopped goes on, and a finished one is
-read back, by the same function.
+and, where it has settings of its own, `SETTINGS`, their defaults by their names: they
+are the section `method.<its name>` of every config. It takes its passes one after the
+other and returns the model to test and to export. Everything that it hands from one
+pass to the next it makes anew from the models of the passes, so that a run that was
+stopped goes on, and a finished one is read back, by the same function.
 """
 
 import dataclasses
@@ -20,23 +21,28 @@ from dsl_tf.methods._models import make_backbone, make_model
 from dsl_tf.methods._passes import (
     REFIT,
     SELECT,
+    MakeTables,
+    Metrics,
     Pass,
     Passes,
-    ReadBack,
+    Start,
     Task,
-    Training,
 )
+from dsl_tf.methods._training import ReadBack, Training
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
 
 __all__ = [
     "REFIT",
     "SELECT",
+    "MakeTables",
     "Method",
     "Pass",
     "Passes",
+    "Start",
     "Task",
     "Trained",
+    "Training",
     "make_backbone",
     "make_model",
     "restore",
@@ -55,11 +61,14 @@ class Trained:
       model: with the weights to test and to export.
       split: what the last pass was trained on.
       passes: every pass over data that the method took, in order.
+      validated: the metrics on validation of the model that was selected, where they
+        are not those of a pass.
     """
 
     model: Backbone
     split: Split
     passes: tuple[Pass, ...]
+    validated: Metrics | None = None
 
     @property
     def selection(self) -> TrainingState:
@@ -100,8 +109,9 @@ def _all_of(
     passes = kind(task, config, task.split)
     model = method(passes, config)
     if not config.train.refit:
-        return Trained(model, task.split, tuple(passes.taken))
+        return Trained(model, task.split, tuple(passes.taken), passes.validated)
     del model
     again = kind(task, config, task.split.with_validation(), passes.plans)
     model = method(again, config)
-    return Trained(model, again.split, (*passes.taken, *again.taken))
+    taken = (*passes.taken, *again.taken)
+    return Trained(model, again.split, taken, passes.validated)

@@ -30,9 +30,18 @@ def make_tables(
         popularity=split.popularity(),
         sparsity=config.sparsity.target,
         storage=config.storage,
-        joint=choose(_JOINT, config.sparsity.budget, "sparsity.budget"),
+        joint=joint(config),
         seed=seed,
     )
+
+
+def joint(config: config_dict.ConfigDict) -> bool:
+    """Whether users and items share one budget.
+
+    Raises:
+      UserError: an unknown `sparsity.budget`.
+    """
+    return choose(_JOINT, config.sparsity.budget, "sparsity.budget")
 
 
 def make_dynamic(

@@ -1,7 +1,8 @@
-"""The first mask: exactly so many active positions, at random."""
+"""The first mask: exactly so many active positions, at random or as given."""
 
+import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from dsl_tf.sparsity.selection import Scores, lowest
 
 #: Positions drawn at a time, so that memory does not grow with the table.
 BLOCK_POSITIONS = 1 << 20
+
+#: Draws the first mask, from a shape (rows, width), a number of active positions and
+#: a generator: bool [block, width] from the first row to the last.
+MaskInitializer = Callable[
+    [tuple[int, int], int, np.random.Generator], Iterator[np.ndarray]
+]
 
 
 def budget(shape: tuple[int, int], sparsity: float) -> int:
@@ -62,6 +69,39 @@ def random_mask(
         first = _popular_rows(rows, nnz, popularity)
         return _blocks(shape, nnz, generator, first)
     return _blocks(shape, nnz, generator, np.ones(rows, bool))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GivenMask:
+    """A mask initialiser for a mask that is known.
+
+    Attributes:
+      mask: bool [rows, width].
+    """
+
+    mask: np.ndarray
+
+    @property
+    def sparsity(self) -> float:
+        """The share of positions that are pruned."""
+        return 1.0 - np.count_nonzero(self.mask) / self.mask.size
+
+    def __call__(
+        self, shape: tuple[int, int], nnz: int, generator: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """The mask, in one block.
+
+        Raises:
+          ValueError: it has another shape, or another number of positions.
+        """
+        del generator
+        positions = int(np.count_nonzero(self.mask))
+        if self.mask.shape != tuple(shape) or positions != nnz:
+            raise ValueError(
+                f"The mask must be of {shape} with {nnz} positions. Received: "
+                f"{self.mask.shape} with {positions}."
+            )
+        yield self.mask
 
 
 def _blocks(

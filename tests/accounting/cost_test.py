@@ -3,11 +3,12 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.accounting import cost, macs
+from dsl_tf.accounting import cost
 from dsl_tf.backbones import neumf
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.optimizers import LazyAdam
+from dsl_tf.training.state import TrainingState
 from dsl_tf.types import StepSize
 
 # Four positives with three negatives each.
@@ -15,8 +16,10 @@ SIZE = StepSize(4, 16, 16, 4)
 
 
 def _pass(model, size=SIZE, name="select", steps=10, seconds=1.5, peak=700):
-    taken = macs.of_pass(model, steps, size)
-    return cost.PassCost(name, steps, 2, seconds, peak, size, taken)
+    state = TrainingState(
+        epochs=2, seconds=seconds, peak_rss_bytes=peak, history=[{"step": steps}]
+    )
+    return cost.of_pass(name, model, state, size)
 
 
 def _model(tables):

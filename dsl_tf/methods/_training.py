@@ -1,0 +1,110 @@
+"""Passes that are trained, and passes that are read back."""
+
+from ml_collections import config_dict
+
+from dsl_tf.accounting import cost
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import UserError
+from dsl_tf.methods._models import make_model
+from dsl_tf.methods._passes import MakeDynamic, MakeTables, Pass, Passes, Plan, Start
+from dsl_tf.training import checkpoints
+from dsl_tf.training.evaluator import Evaluator, selection_metric
+from dsl_tf.training.fit import FitSettings, fit
+from dsl_tf.training.state import TrainingState
+
+
+class Training(Passes):
+    """Passes that are trained, from their newest checkpoints on if there are any.
+
+    A first time selects on validation. A refit takes the steps that were best
+    then, on the schedules of then.
+    """
+
+    _accepted = False
+
+    def one(
+        self,
+        name: str,
+        config: config_dict.ConfigDict,
+        make_tables: MakeTables,
+        make_dynamic: MakeDynamic | None = None,
+        start: Start | None = None,
+    ) -> Backbone:
+        """See `Passes.one`."""
+        plan = None if self._chosen is None else self._chosen[name]
+        steps, planned = (None, None) if plan is None else (plan.steps, plan.planned)
+        settings = FitSettings(
+            epochs=config.train.epochs,
+            patience=config.train.patience,
+            validate_every=config.train.validate_every,
+            checkpoint_minutes=config.train.checkpoint_minutes,
+            steps=steps,
+        )
+        tables = make_tables(config, self.split, self.seed)
+        model, batches = make_model(self.split, config, tables, self.seed, planned)
+        if config is self._config:
+            self._accept(model)
+        if start is not None:
+            start(model)
+        planned = planned or settings.epochs * batches.steps_per_epoch
+        # Both, so that what the test cannot ask is known before training.
+        evaluators = [
+            Evaluator(model, config, self.split, part)
+            for part in ("validation", "test")
+        ]
+        validates = steps is None and len(self.split.validation)
+        state = fit(
+            model,
+            batches,
+            settings,
+            self._task.folder / self._place(name),
+            evaluators[0] if validates else None,
+            selection_metric(config.evaluation.cutoffs),
+            self._task.console,
+            None if make_dynamic is None else make_dynamic(config, planned, self.seed),
+        )
+        taken = cost.of_pass(self._place(name), model, state, batches.size)
+        self.taken.append(Pass(self._place(name), state, taken))
+        self.plans[name] = Plan(state.best_step, planned)
+        return model
+
+    def _accept(self, model: Backbone) -> None:
+        if self._accepted:
+            return
+        self._accepted = True
+        self._task.accept(model)
+        for finding in model.findings:
+            self._task.console.print(
+                f"[yellow]Warning:[/] {finding}", highlight=False, soft_wrap=True
+            )
+
+
+class ReadBack(Passes):
+    """Passes whose models are read from where `Training` left them.
+
+    Raises:
+      UserError: when a pass is taken that has not finished.
+    """
+
+    def one(
+        self,
+        name: str,
+        config: config_dict.ConfigDict,
+        make_tables: MakeTables,
+        make_dynamic: MakeDynamic | None = None,
+        start: Start | None = None,
+    ) -> Backbone:
+        """See `Passes.one`."""
+        folder = self._task.folder / self._place(name)
+        saved = checkpoints.read_state(folder)
+        if saved is None or not saved["finished"]:
+            raise UserError(
+                "The run must have finished its training; --resume goes on with "
+                f"it. Received: {self._task.folder.parent}."
+            )
+        state = TrainingState(**saved)
+        model = self.untrained(config, make_tables, start)
+        best = checkpoints.BestWeights(folder, model.weights)
+        best.restore(state.best_epoch)
+        self.taken.append(Pass(self._place(name), state))
+        return model

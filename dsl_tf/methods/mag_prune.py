@@ -1,0 +1,100 @@
+"""Pruning after training, with a floor in each row (MagPrune).
+
+The row of Tran et al.'s benchmark (arXiv 2406.17335): train dense, keep of each table
+the weights of largest magnitude, but the k largest of every row in any case; k is
+chosen on validation. Nothing is trained again, and nothing is saved in training.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from ml_collections import config_dict
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import UserError
+from dsl_tf.methods import _tickets, _weights, base
+from dsl_tf.sparsity import initialization
+from dsl_tf.training.evaluator import selection_metric
+
+SETTINGS = {
+    # k, weights of each row that stay in any case; -1: chosen on validation.
+    "protected": -1,
+}
+
+
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """A dense pass, then the choice of k and the pruned model."""
+    sparsity = config.sparsity.target
+    model = passes.backbone(config, _tickets.make_dense)
+    tables, network = _weights.tables(model), _weights.network(model)
+    most = min(most_protected(table.shape, sparsity) for table in tables.values())
+    protected = config.method.mag_prune.protected
+    if not -1 <= protected <= most:
+        raise UserError(
+            "`method.mag_prune.protected` must be from -1 to the mean number of "
+            f"weights a row, {most}. Received: {protected}."
+        )
+    if protected < 0:
+        metric = selection_metric(config.evaluation.cutoffs)
+
+        def quality(protected: int) -> float:
+            masks = protecting(tables, sparsity, protected)
+            pruned = {name: table * masks[name] for name, table in tables.items()}
+            _weights.set_tables(model, pruned)
+            return passes.validation(model, config)[metric]
+
+        protected = passes.choose("protected", lambda: peak(quality, most))
+    masks = protecting(tables, sparsity, protected)
+
+    def trained(new: Backbone) -> None:
+        _weights.set_tables(new, tables)
+        _weights.set_network(new, network)
+
+    pruned = passes.untrained(config, _tickets.given(masks), trained)
+    passes.report_validation(pruned, config)
+    return pruned
+
+
+def most_protected(shape: tuple[int, int], sparsity: float) -> int:
+    """The most weights that every row of a table can keep within its budget."""
+    return initialization.budget(shape, sparsity) // shape[0]
+
+
+def protecting(
+    values: Mapping[str, np.ndarray], sparsity: float, protected: int
+) -> dict[str, np.ndarray]:
+    """Masks of the weights of largest magnitude, with a floor in each row.
+
+    Args:
+      values: tables, float32 [rows, width], by name.
+      sparsity: s, the share of each table that goes.
+      protected: k, weights of each row that stay in any case; ties go to the first
+        columns.
+
+    Returns:
+      bool [rows, width] by name, each with exactly its budget.
+    """
+    raised = {}
+    for name, table in values.items():
+        score = np.abs(table)
+        order = np.argsort(-score, axis=1, kind="stable")[:, :protected]
+        np.put_along_axis(score, order, np.inf, axis=1)
+        raised[name] = score
+    return _weights.largest(raised, sparsity)
+
+
+def peak(quality: Callable[[int], float], most: int) -> int:
+    """The number from 0 to `most` of greatest quality, which rises and then falls.
+
+    By bisection of the slope, as the authors search; on a plateau, the left side.
+    """
+    quality = functools.cache(quality)
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        if quality(middle) < quality(middle + 1):
+            low = middle + 1
+        else:
+            high = middle
+    return low

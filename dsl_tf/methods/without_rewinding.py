@@ -1,0 +1,26 @@
+"""Without rewinding (WR): masks found round by round, weights not rewound.
+
+A row of DSL's Table 3, which names no algorithm. The code that its authors built
+their comparisons on (LTH-MRS) draws new weights for every round: `rewind=random`,
+the default here. What the name says, going on from the trained weights (gradual
+fine-tuning, Han et al. 2015), is `rewind=none`.
+"""
+
+from ml_collections import config_dict
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.methods import _tickets, base
+
+SETTINGS = {
+    # What each round starts from: random, new weights; none, those trained last.
+    "rewind": "random",
+    # Of the weights that are left, pruned in each round.
+    "share": 0.1,
+}
+
+
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """A dense pass, and one for each round."""
+    settings = config.method.without_rewinding
+    targets = _tickets.sparsities(config.sparsity.target, settings.share)
+    return _tickets.train(passes, config, targets, settings.rewind)
