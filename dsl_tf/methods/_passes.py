@@ -12,12 +12,12 @@ from ml_collections import config_dict
 
 from dsl_tf.accounting.cost import PassCost
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.errors import UserError
 from dsl_tf.files import write_json
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods import _pretraining
 from dsl_tf.methods._models import make_backbone
+from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
@@ -32,8 +32,8 @@ SELECT, REFIT = "select", "refit"
 
 #: Makes the tables of a config for a split, from a seed: what is dense or sparse.
 MakeTables = Callable[[config_dict.ConfigDict, Split, int], TableFactory]
-#: Makes what moves weights, from a config, the steps planned and a seed; or None.
-MakeDynamic = Callable[[config_dict.ConfigDict, int, int], DynamicSparseTraining]
+#: Makes what goes along with a pass, from a config, the steps planned and a seed.
+MakeCompanion = Callable[[config_dict.ConfigDict, int, int], Companion]
 #: Gives a new model other weights than its initial ones.
 Start = Callable[[Backbone], None]
 
@@ -124,7 +124,7 @@ class Passes(abc.ABC):
         self,
         config: config_dict.ConfigDict,
         make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None = None,
+        make_companion: MakeCompanion | None = None,
         start: Start | None = None,
         name: str = SELECT,
     ) -> Backbone:
@@ -133,7 +133,7 @@ class Passes(abc.ABC):
         Args:
           config: the whole config.
           make_tables: of both.
-          make_dynamic: of both.
+          make_companion: of both.
           start: sees the model before its training, after any pretraining.
           name: of the pass, `SELECT` for the one that selects what is tested.
 
@@ -142,9 +142,9 @@ class Passes(abc.ABC):
         """
         first = _pretraining.config_of(config)
         if first is None:
-            return self.one(name, config, make_tables, make_dynamic, start)
+            return self.one(name, config, make_tables, make_companion, start)
         before = "pretrain" if name == SELECT else f"{name}_pretrain"
-        model = self.one(before, first, make_tables, make_dynamic)
+        model = self.one(before, first, make_tables, make_companion)
         tables = _pretraining.tables(model)
         del model  # two at a time would double the memory
 
@@ -153,7 +153,7 @@ class Passes(abc.ABC):
             if start is not None:
                 start(new)
 
-        return self.one(name, config, make_tables, make_dynamic, pretrained)
+        return self.one(name, config, make_tables, make_companion, pretrained)
 
     @abc.abstractmethod
     def one(
@@ -161,7 +161,7 @@ class Passes(abc.ABC):
         name: str,
         config: config_dict.ConfigDict,
         make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None = None,
+        make_companion: MakeCompanion | None = None,
         start: Start | None = None,
     ) -> Backbone:
         """One pass, whatever pretraining the backbone would want; see `backbone`."""

@@ -1,13 +1,15 @@
 """Passes that are trained, and passes that are read back."""
 
+import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf.accounting import cost
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
 from dsl_tf.methods._models import make_model
-from dsl_tf.methods._passes import MakeDynamic, MakeTables, Pass, Passes, Plan, Start
+from dsl_tf.methods._passes import MakeCompanion, MakeTables, Pass, Passes, Plan, Start
 from dsl_tf.training import checkpoints
+from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.fit import FitSettings, fit
 from dsl_tf.training.state import TrainingState
@@ -27,7 +29,7 @@ class Training(Passes):
         name: str,
         config: config_dict.ConfigDict,
         make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None = None,
+        make_companion: MakeCompanion | None = None,
         start: Start | None = None,
     ) -> Backbone:
         """See `Passes.one`."""
@@ -61,7 +63,7 @@ class Training(Passes):
             evaluators[0] if validates else None,
             selection_metric(config.evaluation.cutoffs),
             self._task.console,
-            None if make_dynamic is None else make_dynamic(config, planned, self.seed),
+            (make_companion or _nobody)(config, planned, self.seed),
         )
         taken = cost.of_pass(self._place(name), model, state, batches.size)
         self.taken.append(Pass(self._place(name), state, taken))
@@ -79,6 +81,11 @@ class Training(Passes):
             )
 
 
+def _nobody(config: config_dict.ConfigDict, planned: int, seed: int) -> Companion:
+    del config, planned, seed
+    return Companion(keras.callbacks.Callback())
+
+
 class ReadBack(Passes):
     """Passes whose models are read from where `Training` left them.
 
@@ -91,7 +98,7 @@ class ReadBack(Passes):
         name: str,
         config: config_dict.ConfigDict,
         make_tables: MakeTables,
-        make_dynamic: MakeDynamic | None = None,
+        make_companion: MakeCompanion | None = None,
         start: Start | None = None,
     ) -> Backbone:
         """See `Passes.one`."""

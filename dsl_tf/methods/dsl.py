@@ -8,6 +8,7 @@ from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import base
 from dsl_tf.plugins import choose
 from dsl_tf.sparsity import growth, pruning
+from dsl_tf.training.companions import Explorations
 from dsl_tf.types import Split
 
 #: Explorations where the update interval is left open.
@@ -72,4 +73,11 @@ def make_dynamic(
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One pass, sparse from the first step, moving weights on the schedule."""
-    return passes.backbone(config, make_tables, make_dynamic)
+    return passes.backbone(config, make_tables, explorations)
+
+
+def explorations(
+    config: config_dict.ConfigDict, planned_steps: int, seed: int
+) -> Explorations:
+    """`make_dynamic` as what goes along with a pass."""
+    return Explorations(make_dynamic(config, planned_steps, seed))

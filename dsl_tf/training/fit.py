@@ -11,10 +11,10 @@ import tf_keras as keras
 
 from dsl_tf.accounting import size
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import UserError
 from dsl_tf.training.checkpoints import BestWeights, CheckpointFolder
+from dsl_tf.training.companions import Companion
 from dsl_tf.training.observers import Checkpoints, LossLog, Validation
 from dsl_tf.training.progress import Progress
 from dsl_tf.training.state import TrainingState
@@ -64,7 +64,7 @@ def fit(
     validate: Callable[[], RankingResult] | None,
     metric: str,
     console: rich.console.Console,
-    dynamic: DynamicSparseTraining | None = None,
+    companion: Companion,
 ) -> TrainingState:
     """Train from the newest checkpoint in `folder`, or from the beginning.
 
@@ -76,7 +76,7 @@ def fit(
       validate: evaluates the model on validation, or None without validation.
       metric: the validation metric that selects.
       console: where progress goes.
-      dynamic: moves the weights of sparse layers, or None.
+      companion: goes along; `Companion(Callback())` does nothing.
 
     Returns:
       The state at the end; the model has the weights of its best epoch.
@@ -92,18 +92,16 @@ def fit(
     begun = tf.Variable(0, dtype=tf.int64, trainable=False)
     data = batches.dataset(begun)
     steps_per_epoch = batches.steps_per_epoch
-    if dynamic is not None:
-        dynamic.set_model(model)  # makes the recorders, which a checkpoint holds
+    companion.callback.set_model(model)  # makes what a checkpoint holds
 
     best = BestWeights(folder, model.weights)
     tensors = {"model": model, "optimizer": optimizer}
-    if dynamic is not None:
-        tensors["recorders"] = tf.train.Checkpoint(**dynamic.recorders())
+    tensors["companion"] = tf.train.Checkpoint(**companion.tensors())
     checkpoints = CheckpointFolder(folder, tensors)
     saved = checkpoints.restore()
     state = TrainingState() if saved is None else TrainingState(**saved)
-    if dynamic is not None and state.exploration:
-        dynamic.restore(state.exploration)
+    if state.companion:
+        companion.restore(state.companion)
 
     total = settings.steps or settings.epochs * steps_per_epoch
     epochs = math.ceil(total / steps_per_epoch)
@@ -113,17 +111,19 @@ def fit(
             f"Going on after step {done:,} of {total:,} (epoch {state.epochs + 1}).",
             highlight=False,
         )
-    saver = Checkpoints(state, checkpoints, best, settings.checkpoint_minutes, dynamic)
+    saver = Checkpoints(
+        state, checkpoints, best, settings.checkpoint_minutes, companion
+    )
     progress = Progress(
         state, console, total, steps_per_epoch, batches.size.positives, metric
     )
     # In this order: weights move, are measured, shown and saved.
-    callbacks: list[keras.callbacks.Callback] = [] if dynamic is None else [dynamic]
-    callbacks += [
+    callbacks: list[keras.callbacks.Callback] = [
+        companion.callback,
         LossLog(state),
         Validation(
             state, validate, metric, best, settings.patience,
-            settings.validate_every, epochs, batches.size.positives, dynamic,
+            settings.validate_every, epochs, batches.size.positives, companion,
         ),
         progress,
         saver,

@@ -13,9 +13,9 @@ from typing import Any
 import tf_keras as keras
 
 from dsl_tf.accounting import size
-from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.errors import UserError
 from dsl_tf.training.checkpoints import BestWeights, CheckpointFolder
+from dsl_tf.training.companions import Companion
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult
 
@@ -64,7 +64,7 @@ class Validation(keras.callbacks.Callback):
       every: epochs from one validation to the next; the last has one in any case.
       epochs: epochs planned.
       positives_per_step: positives in a batch.
-      dynamic: whose exchanges go into the history, or None.
+      companion: says what goes into the history, and when weights may be kept.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Validation(keras.callbacks.Callback):
         every: int,
         epochs: int,
         positives_per_step: int,
-        dynamic: DynamicSparseTraining | None,
+        companion: Companion,
     ) -> None:
         super().__init__()
         self._state = state
@@ -88,7 +88,7 @@ class Validation(keras.callbacks.Callback):
         self._every = every
         self._epochs = epochs
         self._positives_per_step = positives_per_step
-        self._dynamic = dynamic
+        self._companion = companion
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Validate, select, and write the epoch's row of the history."""
@@ -104,6 +104,7 @@ class Validation(keras.callbacks.Callback):
             metrics = self._validate().mean
             self._select(metrics[self._metric])
         validation_seconds = time.perf_counter() - begun
+        since = state.history[-1]["step"] if state.history else 0
         seconds = max(state.epoch_seconds, 1e-9)
         state.history.append(
             {
@@ -116,7 +117,7 @@ class Validation(keras.callbacks.Callback):
                 "positives_per_second": round(
                     state.loss_count * self._positives_per_step / seconds
                 ),
-                **self._exchanges(),
+                **self._companion.row(since),
             }
         )
         state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
@@ -125,6 +126,8 @@ class Validation(keras.callbacks.Callback):
     def _select(self, score: float) -> None:
         """Keep the weights if they are the best; decide whether to go on."""
         state = self._state
+        if not self._companion.selectable():
+            return
         if score > state.best_score:
             self._keep(score)
         waited = state.epochs - state.best_epoch
@@ -136,21 +139,6 @@ class Validation(keras.callbacks.Callback):
         state.best_epoch = state.epochs
         state.best_step = int(self.model.optimizer.iterations)
         self._best.save(state.epochs)
-
-    def _exchanges(self) -> dict[str, Any]:
-        """The history's columns on what this epoch's explorations did."""
-        if self._dynamic is None:
-            return {}
-        since = self._state.history[-1]["step"] if self._state.history else 0
-        records = [each for each in self._dynamic.records if each.step > since]
-        weights = self._dynamic.sparse_weights().values()
-        return {
-            "update_ratio": records[-1].update_ratio if records else 0.0,
-            "nnz": sum(weight.nnz for weight in weights),
-            "exchange_asked": sum(each.asked for each in records),
-            "exchange_offered": sum(each.offered for each in records),
-            "exchange_done": sum(each.done for each in records),
-        }
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -164,7 +152,7 @@ class Checkpoints(keras.callbacks.Callback):
       folder: where checkpoints go.
       best: the best weights, which checkpoints refer to by epoch.
       minutes: between checkpoints within an epoch.
-      dynamic: whose state is saved too, or None.
+      companion: whose state is saved too.
     """
 
     def __init__(
@@ -173,7 +161,7 @@ class Checkpoints(keras.callbacks.Callback):
         folder: CheckpointFolder,
         best: BestWeights,
         minutes: float,
-        dynamic: DynamicSparseTraining | None,
+        companion: Companion,
     ) -> None:
         super().__init__()
         self._supports_tf_logs = True
@@ -181,7 +169,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._folder = folder
         self._best = best
         self._seconds = minutes * 60
-        self._dynamic = dynamic
+        self._companion = companion
         self._saved = self._clock = time.perf_counter()
         self._stopped = False
 
@@ -205,8 +193,7 @@ class Checkpoints(keras.callbacks.Callback):
         state = self._state
         state.seconds += now - self._clock
         state.peak_rss_bytes = max(state.peak_rss_bytes, size.peak_rss_bytes())
-        if self._dynamic is not None:
-            state.exploration = self._dynamic.state()
+        state.companion = self._companion.state()
         step = int(self.model.optimizer.iterations)
         self._folder.save(step, dataclasses.asdict(state))
         if state.best_epoch:

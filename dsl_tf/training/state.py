@@ -20,7 +20,7 @@ class TrainingState:
       best_score: its selection metric.
       finished: no further step will be taken.
       history: a row for each finished epoch.
-      exploration: what `DynamicSparseTraining` has to remember.
+      companion: what the companion of the pass has to remember.
     """
 
     epochs: int = 0
@@ -34,7 +34,7 @@ class TrainingState:
     best_score: float = float("-inf")
     finished: bool = False
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    exploration: dict[str, Any] = dataclasses.field(default_factory=dict)
+    companion: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def loss(self) -> float:

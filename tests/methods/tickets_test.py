@@ -14,13 +14,13 @@ def take(small_config, small_split, tmp_path):
     seen = {}
 
     class Watching(base.Training):
-        def one(self, name, config, make_tables, make_dynamic=None, start=None):
+        def one(self, name, config, make_tables, make_companion=None, start=None):
             def watched(model):
                 if start is not None:
                     start(model)
                 seen[name] = [_state(model)]
 
-            model = super().one(name, config, make_tables, make_dynamic, watched)
+            model = super().one(name, config, make_tables, make_companion, watched)
             seen[name].append(_state(model))
             return model
 

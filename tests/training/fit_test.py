@@ -31,7 +31,7 @@ def _assert_equal(trained, expected):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     for ours, theirs in zip(trained.passes, expected.passes, strict=True):
         assert _history(ours.state) == _history(theirs.state)
-        assert ours.state.exploration == theirs.state.exploration
+        assert ours.state.companion == theirs.state.companion
         assert ours.state.best_step == theirs.state.best_step
 
 
@@ -102,7 +102,7 @@ def test_killed_anywhere_dsl_goes_on_bit_for_bit(
     config, train, tmp_path, monkeypatch, uninterrupted
 ):
     expected, _ = uninterrupted
-    assert expected.passes[0].state.exploration["records"]
+    assert expected.passes[0].state.companion["records"]
     # The probing step; mid-interval while recording; some steps after that
     # checkpoint; a step that explored; in a validation; Ctrl-C, which saves.
     kills = [

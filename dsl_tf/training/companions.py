@@ -1,0 +1,79 @@
+"""What goes along with a training pass and changes its model by itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf.callbacks import DynamicSparseTraining
+
+
+class Companion:
+    """A callback with what a run has to know of it.
+
+    What it holds must be in `tensors` or `state`: a run goes on bit for bit.
+
+    Args:
+      callback: has its model before the others, and its turn before them.
+    """
+
+    def __init__(self, callback: keras.callbacks.Callback) -> None:
+        self.callback = callback
+
+    def tensors(self) -> Mapping[str, tf.Module]:
+        """Variables of its own that a checkpoint has to hold, once it has a model."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What else a checkpoint has to hold; JSON-ready."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        del state
+
+    def row(self, since: int) -> dict[str, Any]:
+        """Columns of the history for the steps after `since`."""
+        del since
+        return {}
+
+    def selectable(self) -> bool:
+        """Whether the model as it is now may be the one that is handed back."""
+        return True
+
+
+class Explorations(Companion):
+    """Dynamic sparse training, with its exchanges in the history.
+
+    Args:
+      dynamic: moves the weights.
+    """
+
+    def __init__(self, dynamic: DynamicSparseTraining) -> None:
+        super().__init__(dynamic)
+        self._dynamic = dynamic
+
+    def tensors(self) -> Mapping[str, tf.Module]:
+        """The gradient recorders."""
+        return self._dynamic.recorders()
+
+    def state(self) -> dict[str, Any]:
+        """What the callback remembers of its explorations."""
+        return self._dynamic.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self._dynamic.restore(state)
+
+    def row(self, since: int) -> dict[str, Any]:
+        """The last update ratio, the non-zeros, and the exchanges summed."""
+        records = [each for each in self._dynamic.records if each.step > since]
+        weights = self._dynamic.sparse_weights().values()
+        return {
+            "update_ratio": records[-1].update_ratio if records else 0.0,
+            "nnz": sum(weight.nnz for weight in weights),
+            "exchange_asked": sum(each.asked for each in records),
+            "exchange_offered": sum(each.offered for each in records),
+            "exchange_done": sum(each.done for each in records),
+        }
