@@ -117,7 +117,7 @@ class SharedNegatives(Sampler):
     An item is drawn in proportion to its interactions to the power of `exponent`:
     0 is uniform, 1 is what the other positives of a large batch would be, .75 is
     word2vec's (Mikolov et al. 2013). The more often popular items are negatives,
-    the less popularity itself is learnt.
+    the less popularity itself is learnt; below 0 it is learnt more.
     """
 
     def __init__(
@@ -128,12 +128,10 @@ class SharedNegatives(Sampler):
         exponent: float = 0.0,
     ) -> None:
         del num_users
-        if exponent < 0:
-            raise UserError(
-                f"`train.negatives_exponent` must be at least 0. Received: {exponent}."
-            )
-        popularity = np.bincount(train.items, minlength=num_items)
-        below = np.cumsum(popularity.astype(np.float64) ** exponent)
+        popularity = np.bincount(train.items, minlength=num_items).astype(np.float64)
+        if exponent <= 0:  # An item without interactions is drawn as one with one.
+            popularity = np.maximum(popularity, 1)
+        below = np.cumsum(popularity**exponent)
         self._below = tf.constant(below / below[-1])
 
     def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:

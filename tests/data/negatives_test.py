@@ -89,7 +89,12 @@ def test_products_beyond_32_bits():
 
 @pytest.mark.parametrize(
     ("exponent", "weights"),
-    [(0.0, [1, 1, 1, 1, 1]), (1.0, [0, 4, 1, 1, 0]), (0.5, [0, 2, 1, 1, 0])],
+    [
+        (0.0, [1, 1, 1, 1, 1]),
+        (1.0, [0, 4, 1, 1, 0]),
+        (0.5, [0, 2, 1, 1, 0]),
+        (-0.5, [2, 1, 2, 2, 2]),
+    ],
 )
 def test_shared_negatives_in_proportion_to_a_power_of_popularity(exponent, weights):
     train = interactions([{1}, {1, 2}, {1}, {1, 3}])
@@ -106,7 +111,5 @@ def test_shared_negatives_in_proportion_to_a_power_of_popularity(exponent, weigh
 
 def test_what_an_exponent_may_be():
     train = interactions([{0}])
-    with pytest.raises(UserError, match=r"must be at least 0\. Received: -1"):
-        SharedNegatives(train, 1, 2, -1.0)
     with pytest.raises(UserError, match=r"must be 0 with .*per_pair.* Received: 0\.5"):
         UniformNegatives(train, 1, 2, 0.5)
