@@ -44,7 +44,7 @@ class Training(Passes):
         )
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(self.split, config, tables, self.seed, planned)
-        if config is self._config:
+        if config.model.name == self._config.model.name:
             self._accept(model)
         if start is not None:
             start(model)

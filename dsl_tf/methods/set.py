@@ -1,0 +1,42 @@
+"""Sparse evolutionary training (SET, Mocanu et al. 2018): random growth.
+
+The engine of DSL with SET's settings: after every epoch a constant share of the
+weights leaves, those of least magnitude, and as many enter at random. Their code takes
+the share from the positive and from the negative weights apart; here it is taken by
+magnitude. No gradient of an inactive weight is needed.
+"""
+
+from ml_collections import config_dict
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.methods import base, dsl
+from dsl_tf.training.companions import Explorations
+
+SETTINGS = {
+    # ζ, the share of the weights exchanged.
+    "update_ratio": 0.3,
+    # Steps between exchanges; 0: an epoch.
+    "update_interval": 0,
+}
+
+
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """One pass; `growth.*` and the schedule of `sparsity.*` are not read."""
+    return passes.backbone(config, dsl.make_tables, explorations)
+
+
+def explorations(
+    config: config_dict.ConfigDict, planned_steps: int, seed: int
+) -> Explorations:
+    """Those of `dsl`, on SET's schedule."""
+    settings = config.method["set"]
+    config = config.copy_and_resolve_references()
+    steps = max(1, planned_steps // config.train.epochs)
+    config.sparsity.update(
+        initial_update_ratio=settings.update_ratio,
+        update_interval=settings.update_interval or steps,
+        schedule="constant",
+        end_fraction=1.0,
+    )
+    config.growth.update(criterion="random", horizon="auto")
+    return dsl.explorations(config, planned_steps, seed)
