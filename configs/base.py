@@ -83,8 +83,9 @@ def get_config() -> config_dict.ConfigDict:
     config.train.positives = "interactions"
     config.train.negatives = 4  # Negatives a positive.
     # per_pair: drawn for each positive, from what its user has not seen; shared:
-    # drawn once for a batch, from all items.
+    # drawn once for so many positives, from all items.
     config.train.sampling = "per_pair"
+    config.train.shared_by = 0  # Positives; 0: a whole batch.
     # Shared negatives are drawn in proportion to popularity to this power.
     config.train.negatives_exponent = 0.0
     config.train.learning_rate = 1e-3

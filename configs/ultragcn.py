@@ -12,7 +12,7 @@ learning rate and initial weights are not: theirs, with a draw of negatives for
 every positive, take hundreds of epochs:
 
     python -m dsl_tf.main --config=configs/ultragcn.py:gowalla
-        --config.model.shared_by=1 --config.model.initial_stddev=1e-4
+        --config.train.shared_by=1 --config.model.initial_stddev=1e-4
         --config.model.regularization=1e-4 --config.train.negatives=1500
         --config.train.batch_size=512 --config.train.learning_rate=1e-4
         --config.train.learning_rate_schedule=constant --config.train.epochs=1000
@@ -61,7 +61,6 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     # w1 … w4: a positive weighs w1 + w2 β, a negative w3 + w4 β.
     config.model.weights = (1e-6, 1.0, 1e-6, 1.0)
     config.model.negative_weight = 300.0  # Of the mean over a positive's negatives.
-    config.model.shared_by = 256  # Positives that share a draw; 1: the authors'.
     config.model.item_weight = 5e-4  # λ, of the item graph; 0: without it.
     config.model.item_neighbours = 10  # In the item graph, itself among them.
     # γ, of half the squared norm of the tables, once a batch; the authors' is 1e-4
@@ -76,6 +75,7 @@ def get_config(data: str = "demo") -> config_dict.ConfigDict:
     config.train.epochs = 24
     config.train.batch_size = 4096
     config.train.sampling = "shared"
+    config.train.shared_by = 256  # 1: the authors'.
     config.train.negatives = 256
     config.train.learning_rate = 1e-2
     config.train.learning_rate_schedule = "cosine"

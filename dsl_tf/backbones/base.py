@@ -58,25 +58,20 @@ class Backbone(tfrs.Model, abc.ABC):
         Raises:
           UserError: a key is out of range.
         """
+        sampler = negatives.find(config.sampling)(
+            split.train,
+            split.num_users,
+            split.num_items,
+            config.negatives_exponent,
+            config.shared_by,
+        )
         return Pairs(
             split,
             config.batch_size,
             positives.find(config.positives)(split.train),
-            self.sampler(split, config),
+            sampler,
             config.negatives,
             seed,
-        )
-
-    def sampler(
-        self, split: Split, config: config_dict.ConfigDict
-    ) -> negatives.Sampler:
-        """What draws the negatives of `batches`, by the node `train`.
-
-        Raises:
-          UserError: a key is out of range.
-        """
-        return negatives.find(config.sampling)(
-            split.train, split.num_users, split.num_items, config.negatives_exponent
         )
 
     @abc.abstractmethod
@@ -87,7 +82,8 @@ class Backbone(tfrs.Model, abc.ABC):
 
         Args:
           inputs: a batch of `batches`: `user` int32 [B], `item` int32 [B],
-            `negatives` int32 [B, n], or [n] where a batch shares them.
+            `negatives` int32 [G, n], of G groups of positives, see
+            `dsl_tf.layers.logits`.
           training: whether dropout and the like are on.
 
         Returns:

@@ -146,7 +146,7 @@ class LightGCN(DotProductBackbone):
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Vectors of a batch, and its rows of layer 0.
 
-        Each of its users [B, d], items [B, d] and negatives [(B,) n, d]. Looked up
+        Each of its users [B, d], items [B, d] and negatives [G, n, d]. Looked up
         together, so that their gradients make one table, not three.
         """
         nodes = [

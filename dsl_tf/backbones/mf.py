@@ -98,7 +98,7 @@ class MF(TableVectors, DotProductBackbone):
     def _rows(
         self, inputs: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Of a batch's users [B, d], items [B, d] and negatives [(B,) n, d]."""
+        """Of a batch's users [B, d], items [B, d] and negatives [G, n, d]."""
         item, negatives = inputs["item"], inputs["negatives"]
         # One look-up for all items: rows that occur twice are read once.
         rows = self.tables.items(tf.concat([item, tf.reshape(negatives, [-1])], 0))

@@ -13,10 +13,10 @@ from ml_collections import config_dict
 from dsl_tf import streams
 from dsl_tf.backbones._tables import TableVectors
 from dsl_tf.backbones.base import DotProductBackbone
-from dsl_tf.data import negatives
 from dsl_tf.data.graph import degrees, item_neighbours
 from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import check_keys
+from dsl_tf.layers.logits import by_group
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import Split
 
@@ -43,7 +43,6 @@ def build(
             f"from 1 to the number of items, {items:,}",
         ),
         regularization=(config.regularization >= 0, "at least 0"),
-        shared_by=(config.shared_by >= 1, "at least 1"),
     )
     return UltraGCN(
         split,
@@ -55,7 +54,6 @@ def build(
         num_neighbours=config.item_neighbours,
         regularization=config.regularization,
         initial_stddev=config.initial_stddev,
-        shared_by=config.shared_by,
         seed=seed,
     )
 
@@ -91,8 +89,6 @@ class UltraGCN(TableVectors, DotProductBackbone):
       regularization: γ. All rows, as in the authors' code; it takes no more time
         than those of the batch, since Adam passes over all rows anyway.
       initial_stddev: of the weights, which are normal.
-      shared_by: positives that share a draw of negatives, with
-        `train.sampling=shared`.
       seed: seeds initial weights.
     """
 
@@ -107,7 +103,6 @@ class UltraGCN(TableVectors, DotProductBackbone):
         num_neighbours: int = 10,
         regularization: float = 1e-4,
         initial_stddev: float = 1e-4,
-        shared_by: int = 256,
         seed: int = 0,
     ) -> None:
         super().__init__(name="ultragcn")
@@ -115,7 +110,6 @@ class UltraGCN(TableVectors, DotProductBackbone):
         self._weights = tuple(weights)
         self._negative_weight = negative_weight
         self._item_weight = item_weight
-        self._shared_by = shared_by
         self._regularization = regularization
         initial = keras.initializers.RandomNormal(
             stddev=initial_stddev, seed=streams.key(seed, "initial/ultragcn")
@@ -142,19 +136,6 @@ class UltraGCN(TableVectors, DotProductBackbone):
         )
         return batches
 
-    def sampler(
-        self, split: Split, config: config_dict.ConfigDict
-    ) -> negatives.Sampler:
-        """What draws the negatives; see `Backbone.sampler`.
-
-        `per_pair` draws from what a user has not seen; `shared` from all items,
-        for every `shared_by` positives anew (1: as the authors' code does it).
-        """
-        sampler = super().sampler(split, config)
-        if isinstance(sampler, negatives.SharedNegatives):
-            return _NegativesOfGroups(sampler, self._shared_by)
-        return sampler
-
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and their negatives, [B, 1 + n]."""
         positive, negative, _ = self._logits(inputs)
@@ -165,7 +146,7 @@ class UltraGCN(TableVectors, DotProductBackbone):
         self, inputs: Mapping[str, tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """The loss of a batch; see the class. A sum over the batch."""
-        item, drawn = inputs["item"], _by_group(inputs["negatives"])
+        item, drawn = inputs["item"], inputs["negatives"]
         positive, negative, neighbour = self._logits(inputs)
         w1, w2, w3, w4 = self._weights
         user_beta = tf.gather(self._user_beta, inputs["user"])
@@ -194,7 +175,7 @@ class UltraGCN(TableVectors, DotProductBackbone):
         The positives are taken in order in G groups of S, the last one filled up
         with zero vectors.
         """
-        item, drawn = inputs["item"], _by_group(inputs["negatives"])
+        item, drawn = inputs["item"], inputs["negatives"]
         neighbours = tf.gather(self._neighbours, item)
         # One look-up for all items: rows that occur twice are read once.
         parts = (item, neighbours, drawn)
@@ -206,40 +187,6 @@ class UltraGCN(TableVectors, DotProductBackbone):
             )
         )
         p = self.tables.users(inputs["user"])
-        groups = tf.shape(drawn)[0]
-        left = -tf.size(item) % groups
-        grouped = tf.reshape(tf.pad(p, [[0, left], [0, 0]]), [groups, -1, p.shape[1]])
+        grouped = by_group(p, tf.shape(drawn)[0])
         negative = tf.matmul(grouped, q_negative, transpose_b=True)
         return tf.reduce_sum(p * q, 1), negative, tf.linalg.matvec(near, p)
-
-
-class _NegativesOfGroups(negatives.Sampler):
-    """Shared negatives of which every few positives have a draw of their own.
-
-    A group scores its users with its negatives in one product, as a whole batch
-    would with one draw. But of 40,000 items a draw of hundreds has few, and those
-    few get the gradient of the whole batch, so that their scores jump.
-
-    Args:
-      shared: draws them.
-      positives: in a group, at most; groups of a batch are of one size.
-    """
-
-    def __init__(self, shared: negatives.SharedNegatives, positives: int) -> None:
-        self._shared = shared
-        self._positives = positives
-
-    def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-        """Negatives of each group, int32 [G, n]."""
-        groups = -(-tf.size(users) // self._positives)
-        found = self._shared(users, groups * count, seed)
-        return tf.reshape(found, [groups, count])
-
-    def drawn(self, positives: int, count: int) -> int:
-        """`count` for each group."""
-        return -(-positives // self._positives) * count
-
-
-def _by_group(negatives: tf.Tensor) -> tf.Tensor:
-    """Negatives [n] of the whole batch as those of one group, [1, n]."""
-    return negatives[None] if negatives.shape.rank == 1 else negatives

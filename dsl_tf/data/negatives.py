@@ -1,4 +1,4 @@
-"""Sampled negatives: of each positive, or one draw for a whole batch."""
+"""Sampled negatives: of each positive, or shared by several."""
 
 import abc
 
@@ -18,9 +18,10 @@ class Sampler(abc.ABC):
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
       exponent: of an item's popularity, which it is drawn in proportion to.
+      shared_by: positives that share a draw, at most; 0: all of a batch.
 
     Raises:
-      UserError: an exponent that it cannot draw by.
+      UserError: an exponent that it cannot draw by, or `shared_by` below 0.
     """
 
     @abc.abstractmethod
@@ -30,6 +31,7 @@ class Sampler(abc.ABC):
         num_users: int,
         num_items: int,
         exponent: float = 0.0,
+        shared_by: int = 0,
     ) -> None:
         """See the class."""
 
@@ -43,7 +45,8 @@ class Sampler(abc.ABC):
           seed: int [2], a stateless seed.
 
         Returns:
-          int32 [B, n], or [n] that serve the whole batch.
+          int32 [G, n]: the positives, in their order, are G groups of one size, the
+          last of which may be shorter, and each group shares its negatives.
         """
 
     @abc.abstractmethod
@@ -67,7 +70,9 @@ class UniformNegatives(Sampler):
         num_users: int,
         num_items: int,
         exponent: float = 0.0,
+        shared_by: int = 0,
     ) -> None:
+        del shared_by  # Each positive has its own.
         if exponent:
             raise UserError(
                 "`train.negatives_exponent` must be 0 with `train.sampling=per_pair`, "
@@ -108,11 +113,13 @@ class UniformNegatives(Sampler):
 
 
 class SharedNegatives(Sampler):
-    """Draws items with repetition, once for all positives of a batch.
+    """Draws items with repetition, once for several positives of a batch.
 
-    Then a batch scores B users with n items in one product, and n can be in the
+    Then these score their users with n items in one product, and n can be in the
     thousands. A negative may be an item that one of the users has: with 1,000 of
-    40,000 items, of a user with 30 items, less than one is expected.
+    40,000 items, of a user with 30 items, less than one is expected. Groups smaller
+    than the batch see more of the items in a step at the same cost: of 40,000 items
+    one draw of hundreds has few, and these get the gradient of the whole batch.
 
     An item is drawn in proportion to its interactions to the power of `exponent`:
     0 is uniform, 1 is what the other positives of a large batch would be, .75 is
@@ -126,25 +133,32 @@ class SharedNegatives(Sampler):
         num_users: int,
         num_items: int,
         exponent: float = 0.0,
+        shared_by: int = 0,
     ) -> None:
         del num_users
+        if shared_by < 0:
+            raise UserError(
+                f"`train.shared_by` must be at least 0. Received: {shared_by}."
+            )
         popularity = np.bincount(train.items, minlength=num_items).astype(np.float64)
         if exponent <= 0:  # An item without interactions is drawn as one with one.
             popularity = np.maximum(popularity, 1)
         below = np.cumsum(popularity**exponent)
         self._below = tf.constant(below / below[-1])
+        self._shared_by = shared_by
 
     def __call__(self, users: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-        """Negatives of the batch, int32 [n]."""
-        del users
-        draws = tf.random.stateless_uniform([count], seed, dtype=tf.float64)
+        """Negatives of each group, int32 [G, n]."""
+        groups = -(-tf.size(users) // self._shared_by) if self._shared_by else 1
+        draws = tf.random.stateless_uniform([groups, count], seed, dtype=tf.float64)
         # They are below 1, where the last item ends that has a share.
-        return tf.searchsorted(self._below, draws, side="right")
+        found = tf.searchsorted(self._below, tf.reshape(draws, [-1]), side="right")
+        return tf.reshape(found, [groups, count])
 
     def drawn(self, positives: int, count: int) -> int:
-        """`count`, whatever the positives."""
-        del positives
-        return count
+        """`count` for each group."""
+        groups = -(-positives // self._shared_by) if self._shared_by else 1
+        return groups * count
 
 
 _SAMPLERS: dict[str, type[Sampler]] = {

@@ -87,7 +87,7 @@ class Pairs(Batches):
     """Positives with sampled negatives.
 
     A batch is `{"user": int32 [B], "item": int32 [B], "negatives": int32}`, the
-    negatives [B, n] or [n] as the sampler draws them.
+    negatives [G, n] as the sampler draws them.
 
     Args:
       split: its training part is used.

@@ -1,18 +1,28 @@
-"""Of a batch's positives and negatives: their items, and inner products."""
+"""Of a batch's positives and negatives: their items, and inner products.
+
+A batch has B positives in G groups of one size, the last of which may be shorter; each
+group shares its n negatives. A positive with negatives of its own is a group.
+"""
 
 from collections.abc import Mapping
 
 import tensorflow as tf
 
 
+def by_group(rows: tf.Tensor, groups: tf.Tensor) -> tf.Tensor:
+    """Rows of the positives [B, d] by group, [G, S, d], filled up with zeros."""
+    left = -tf.shape(rows)[0] % groups
+    filled = tf.pad(rows, [[0, left], [0, 0]])
+    return tf.reshape(filled, [groups, -1, rows.shape[1]])
+
+
 def batch_items(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Each positive's item and its negatives, int32 [B, 1 + n]."""
     item = tf.convert_to_tensor(inputs["item"])[:, None]
     negatives = tf.convert_to_tensor(inputs["negatives"])
-    if negatives.shape.rank == 1:
-        shape = tf.stack([tf.size(item), tf.size(negatives)])
-        negatives = tf.broadcast_to(negatives, shape)
-    return tf.concat([item, negatives], axis=1)
+    count, groups = tf.size(item), tf.shape(negatives)[0]
+    each = tf.repeat(negatives, (count + groups - 1) // groups, axis=0)[:count]
+    return tf.concat([item, each], axis=1)
 
 
 def dot_logits(
@@ -23,14 +33,13 @@ def dot_logits(
     Args:
       users: [B, d].
       positives: [B, d].
-      negatives: [B, n, d], or [n, d] that serve the whole batch.
+      negatives: [G, n, d].
 
     Returns:
       [B, 1 + n].
     """
     positive = tf.reduce_sum(users * positives, axis=1, keepdims=True)
-    if negatives.shape.rank == 2:
-        negative = tf.matmul(users, negatives, transpose_b=True)
-    else:
-        negative = tf.linalg.matvec(negatives, users)
-    return tf.concat([positive, negative], axis=1)
+    grouped = by_group(users, tf.shape(negatives)[0])
+    negative = tf.matmul(grouped, negatives, transpose_b=True)
+    negative = tf.reshape(negative, [-1, tf.shape(negatives)[1]])
+    return tf.concat([positive, negative[: tf.shape(users)[0]]], axis=1)

@@ -108,7 +108,7 @@ def test_losses(make_tables, batch):
 
 
 def test_negatives_shared_by_a_batch_are_those_of_each_of_its_users(make_tables, batch):
-    shared = batch["negatives"][0]
+    shared = batch["negatives"][:1]
     each = {**batch, "negatives": np.broadcast_to(shared, (4, 3))}
     model = _model(make_tables())
     loss = model.compute_loss({**batch, "negatives": shared})

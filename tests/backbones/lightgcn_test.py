@@ -135,7 +135,7 @@ def test_cosine_similarity(split, batch, sparsity):
 
 def test_shared_negatives(split, batch):
     model = _model(split, loss="sampled_softmax")
-    shared = {**batch, "negatives": np.array([6, 3, 0], np.int32)}
+    shared = {**batch, "negatives": np.array([[6, 3, 0]], np.int32)}
     each = {**batch, "negatives": np.tile([6, 3, 0], (4, 1)).astype(np.int32)}
     np.testing.assert_allclose(model(shared), model(each), rtol=1e-5)
 

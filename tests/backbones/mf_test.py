@@ -34,7 +34,7 @@ def test_loss(make_tables, batch, sparsity, loss):
 
 def test_shared_negatives(make_tables, batch):
     model = mf.MF(USERS, ITEMS, make_tables(), 4)
-    shared = {**batch, "negatives": np.array([6, 3, 0], np.int32)}
+    shared = {**batch, "negatives": np.array([[6, 3, 0]], np.int32)}
     each = {**batch, "negatives": np.tile([6, 3, 0], (4, 1)).astype(np.int32)}
     np.testing.assert_allclose(model(shared), model(each), rtol=1e-5)
 

@@ -39,7 +39,7 @@ def batch(batch):
 @pytest.fixture(params=["per_pair", "shared", "groups", "uneven groups"])
 def inputs(request, batch):
     negatives = {
-        "shared": [2, 6, 0, 0, 5],
+        "shared": [[2, 6, 0, 0, 5]],
         "groups": [[2, 6, 0], [5, 5, 1]],  # two positives each
         "uneven groups": [[2, 6], [5, 1], [4, 4]],  # two positives, two, none
     }.get(request.param, batch["negatives"])
@@ -48,7 +48,7 @@ def inputs(request, batch):
 
 def _negatives(inputs):
     """The negatives of each positive, [4, n]."""
-    groups = np.atleast_2d(inputs["negatives"])
+    groups = inputs["negatives"].numpy()
     return np.repeat(groups, -(-4 // len(groups)), axis=0)[:4]
 
 
@@ -128,7 +128,7 @@ def test_who_is_not_in_the_graph_has_a_finite_loss_and_gradient(
     """User 4 has d_u = 0, item 6 is nobody's and has no neighbours."""
     row = {"user": tf.constant([4]), "item": tf.constant([6])}
     model = _model(split, make_tables())
-    for inputs in ({**row, "negatives": tf.constant([6, 0])}, batch):
+    for inputs in ({**row, "negatives": tf.constant([[6, 0]])}, batch):
         with tf.GradientTape() as tape:
             loss = model.compute_loss(inputs)
         gradients = tape.gradient(loss, model.trainable_variables)
@@ -169,8 +169,10 @@ def small_batches(small_split, make_tables):
 
     def make(sampling, shared_by, item_weight=1.0):
         config = config_files.load(config_files.find("ultragcn.py"), "own")
-        config.model.update(shared_by=shared_by, item_weight=item_weight)
-        config.train.update(batch_size=100, negatives=20, sampling=sampling)
+        config.model.item_weight = item_weight
+        config.train.update(
+            batch_size=100, negatives=20, sampling=sampling, shared_by=shared_by
+        )
         model = ultragcn.build(config.model, small_split, make_tables(), seed=0)
         return model.batches(small_split, config.train, seed=0)
 
@@ -226,7 +228,6 @@ def test_macs_by_hand(split, make_tables):
         ("item_neighbours", 0, "from 1 to the number of items, 7"),
         ("item_neighbours", 8, "from 1 to the number of items, 7"),
         ("regularization", -0.1, "at least 0"),
-        ("shared_by", 0, "at least 1"),
     ],
 )
 def test_keys_out_of_range(split, make_tables, key, value, rule):

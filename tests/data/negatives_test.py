@@ -100,16 +100,29 @@ def test_shared_negatives_in_proportion_to_a_power_of_popularity(exponent, weigh
     train = interactions([{1}, {1, 2}, {1}, {1, 3}])
     sampler = SharedNegatives(train, 4, 5, exponent)
     found = sampler(tf.zeros([3], tf.int32), 20000, tf.constant([1, 2])).numpy()
-    assert found.shape == (20000,)
+    assert found.shape == (1, 20000)
     assert found.dtype == np.int32
-    counts, expected = np.bincount(found, minlength=5), np.array(weights, float)
+    counts, expected = np.bincount(found[0], minlength=5), np.array(weights, float)
     assert counts[expected == 0].sum() == 0
-    expected *= len(found) / expected.sum()
+    expected *= found.size / expected.sum()
     drawn = expected > 0
     assert stats.chisquare(counts[drawn], expected[drawn]).pvalue > 0.001
 
 
-def test_what_an_exponent_may_be():
+@pytest.mark.parametrize(
+    ("shared_by", "groups"), [(0, 1), (7, 1), (3, 3), (6, 2), (1, 7)]
+)
+def test_who_shares_negatives(shared_by, groups):
+    sampler = SharedNegatives(interactions([{1}, {2}]), 2, 1000, 0.0, shared_by)
+    found = sampler(tf.zeros([7], tf.int32), 20, tf.constant([1, 2])).numpy()
+    assert found.shape == (groups, 20)
+    assert len(np.unique(found, axis=0)) == groups
+    assert sampler.drawn(7, 20) == found.size
+
+
+def test_what_keys_may_be():
     train = interactions([{0}])
+    with pytest.raises(UserError, match=r"`train.shared_by` must be at least 0"):
+        SharedNegatives(train, 1, 2, 0.0, -1)
     with pytest.raises(UserError, match=r"must be 0 with .*per_pair.* Received: 0\.5"):
         UniformNegatives(train, 1, 2, 0.5)

@@ -134,7 +134,7 @@ def test_a_batch_larger_than_the_data_is_all_of_them(split):
 def test_shared_negatives_serve_a_whole_batch(split):
     found = batches(split, 40, negatives=20, sampling="shared")
     drawn = np.stack([batch["negatives"] for batch in found])
-    assert drawn.shape == (40, 20)
+    assert drawn.shape == (40, 1, 20)
     assert drawn.dtype == np.int32
     # Each of the 30 items is expected 27 times, give or take 5.
     counts = np.bincount(drawn.ravel(), minlength=NUM_ITEMS)
