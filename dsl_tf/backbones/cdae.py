@@ -34,6 +34,9 @@ _LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
     "square": lambda scores, labels: 0.5 * tf.square(labels - scores),
 }
 
+#: Keys of the config that are widths of tables.
+WIDTHS = ("hidden_dim",)
+
 
 def build(
     config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int

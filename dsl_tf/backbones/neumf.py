@@ -20,6 +20,9 @@ from dsl_tf.layers.logits import batch_items
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import InteractionMacs, Split
 
+#: Keys of the config that are widths of tables.
+WIDTHS = ("gmf_dim", "mlp_dim")
+
 
 def build(
     config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int

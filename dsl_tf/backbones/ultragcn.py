@@ -20,6 +20,9 @@ from dsl_tf.layers.logits import by_group
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import Split
 
+#: Keys of the config that are widths of tables.
+WIDTHS = ("embedding_dim",)
+
 
 def build(
     config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int
