@@ -122,7 +122,7 @@ def test_who_shares_negatives(shared_by, groups):
 
 def test_what_keys_may_be():
     train = interactions([{0}])
-    with pytest.raises(UserError, match="`train.shared_by` must be at least 0"):
+    with pytest.raises(UserError, match=r"`train\.shared_by` must be at least 0"):
         SharedNegatives(train, 1, 2, 0.0, -1)
     with pytest.raises(UserError, match=r"must be 0 with .*per_pair.* Received: 0\.5"):
         UniformNegatives(train, 1, 2, 0.5)
