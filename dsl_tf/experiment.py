@@ -87,7 +87,7 @@ def _run(
         formats=config.export.formats,
         table_bytes=config.export.table_bytes,
     )
-    task = methods.Task(split, seed, folder / run_folder.CHECKPOINTS, console, accept)
+    task = methods.Task(split, seed, folder / methods.CHECKPOINTS, console, accept)
     trained = methods.train(task, config, method.train)
     results.write_history(folder, trained.selection)
     if not (folder / results.METRICS).exists():  # the test set is read once
@@ -264,7 +264,7 @@ def _restore(
     split = _load(config, console)
     run_folder.check_fingerprint(settings, split, folder)
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    checkpoints = folder / run_folder.CHECKPOINTS
+    checkpoints = folder / methods.CHECKPOINTS
     task = methods.Task(split, settings["seed"], checkpoints, console)
     return config, split, methods.restore(task, config, method.train)
 

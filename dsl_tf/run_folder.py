@@ -11,9 +11,9 @@ from ml_collections import config_dict
 from dsl_tf import results
 from dsl_tf.errors import UserError
 from dsl_tf.export import artefacts
+from dsl_tf.methods.base import CHECKPOINTS
 from dsl_tf.types import Split
 
-CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 
 #: All that a run writes into its folder; `--overwrite` deletes nothing else.

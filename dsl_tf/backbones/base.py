@@ -23,6 +23,9 @@ PAIRS_AT_ONCE = 1 << 15
 #: Weights in a block of vectors: 16 MiB as float32.
 WEIGHTS_AT_ONCE = 1 << 22
 
+#: Of a batch, a scalar.
+LossTerm = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
+
 #: Tensors that serve all vectors by the weights of one moment, by name.
 Prepared = Mapping[str, tf.Tensor]
 
@@ -39,11 +42,13 @@ class Backbone(tfrs.Model, abc.ABC):
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
       findings: lines on what it makes of the split that its user should know.
+      loss_terms: what a method adds to the loss of a training step.
     """
 
     num_users: int
     num_items: int
     findings: tuple[str, ...] = ()
+    loss_terms: tuple[LossTerm, ...] = ()
 
     def batches(
         self, split: Split, config: config_dict.ConfigDict, seed: int
@@ -89,6 +94,17 @@ class Backbone(tfrs.Model, abc.ABC):
         Returns:
           A float32 scalar, the mean over the batch.
         """
+
+    def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A step on `compute_loss`, `loss_terms` and the layers' own losses."""
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, training=True)
+            loss += sum(term(inputs) for term in self.loss_terms) + sum(self.losses)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.trainable_variables, strict=True)
+        )
+        return {"loss": loss}
 
     def prepared(self) -> Prepared:
         """What all vectors need and is made once for many of them.

@@ -13,7 +13,9 @@ stopped goes on, and a finished one is read back, by the same function.
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
+import rich.console
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
@@ -33,6 +35,7 @@ from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
 
 __all__ = [
+    "CHECKPOINTS",
     "REFIT",
     "SELECT",
     "MakeTables",
@@ -46,8 +49,12 @@ __all__ = [
     "make_backbone",
     "make_model",
     "restore",
+    "selected",
     "train",
 ]
+
+#: Where the checkpoints of a run are in its folder.
+CHECKPOINTS = "checkpoints"
 
 #: A method's `train`.
 Method = Callable[[Passes, config_dict.ConfigDict], Backbone]
@@ -98,6 +105,25 @@ def restore(task: Task, config: config_dict.ConfigDict, method: Method) -> Train
       UserError: the run has not finished its training.
     """
     return _all_of(ReadBack, task, config, method)
+
+
+def selected(
+    passes: Passes, folder: Path, config: config_dict.ConfigDict, method: Method
+) -> Backbone:
+    """The model that another run selected, over the same split.
+
+    Args:
+      passes: whose split and seed it is.
+      folder: of the run.
+      config: its config, as far as the model goes.
+      method: its method.
+
+    Raises:
+      UserError: the run has not finished its training.
+    """
+    console = rich.console.Console(quiet=True)
+    task = Task(passes.split, passes.seed, folder / CHECKPOINTS, console)
+    return method(ReadBack(task, config, passes.split), config)
 
 
 def _all_of(

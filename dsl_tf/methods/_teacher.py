@@ -1,0 +1,52 @@
+"""A dense model that a small one learns from: trained first, or read from a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ml_collections import config_dict
+
+from dsl_tf.backbones._autoencoder import Autoencoder
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import UserError
+from dsl_tf.methods import base, dense
+
+Lesson = TypeVar("Lesson")
+
+
+def lesson(
+    passes: base.Passes,
+    config: config_dict.ConfigDict,
+    folder: str,
+    read: Callable[[Backbone], Lesson],
+) -> Lesson:
+    """What is kept of a teacher, which is the dense backbone of a config.
+
+    Args:
+      passes: takes its pass, called `teacher`.
+      config: the whole config.
+      folder: of a finished dense run of the same config, instead; "" for none.
+      read: makes it of the teacher, which is gone afterwards.
+
+    Raises:
+      UserError: the folder holds no finished run, or one of other tables; or an
+        autoencoder, whose scores are not of pairs.
+    """
+    if not folder:
+        teacher = passes.backbone(config, dense.make_tables, name="teacher")
+    else:
+        try:
+            teacher = base.selected(passes, Path(folder), config, dense.train)
+        except (AssertionError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(
+                "The teacher must be a dense run of the same backbone, widths and "
+                f"data. Received: {folder}."
+            ) from None
+    if isinstance(teacher, Autoencoder):
+        raise UserError(
+            f"The method {config.method.name} needs a backbone that scores pairs. "
+            f"Received: model.name={config.model.name}."
+        )
+    return read(teacher)
