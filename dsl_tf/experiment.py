@@ -120,6 +120,9 @@ def _export(
     folder: Path,
     cost: dict[str, Any],
 ) -> None:
+    if not trained.model.exportable:
+        results.write(folder, results.COST, cost | {"files": {}, "exportable": False})
+        return
     protocol = protocols.find(config.evaluation.protocol)
     cutoffs = tuple(config.evaluation.cutoffs)
 
@@ -183,6 +186,7 @@ def export(
     console = rich.console.Console()
     folder = runs.read_run(output_dir).file(results.CONFIG).parent
     config, split, trained = _restore(folder, console)
+    _check_exportable(trained)
     config.update_from_flattened_dict(overrides)
     if serving_dir is None:
         _export(config, split, trained, folder, results.read(folder, results.COST))
@@ -212,6 +216,7 @@ def recommend(output_dir: Path, raw_user_ids: list[str] | None, k: int) -> pd.Da
     """
     folder = runs.read_run(output_dir).file(results.CONFIG).parent
     config, split, trained = _restore(folder, rich.console.Console(stderr=True))
+    _check_exportable(trained)
     rows = pd.Index(split.user_ids)
     wanted = split.user_ids if raw_user_ids is None else raw_user_ids
     users = rows.get_indexer(pd.Index(wanted, dtype=rows.dtype))
@@ -267,6 +272,14 @@ def _restore(
     checkpoints = folder / methods.CHECKPOINTS
     task = methods.Task(split, settings["seed"], checkpoints, console)
     return config, split, methods.restore(task, config, method.train)
+
+
+def _check_exportable(trained: methods.Trained) -> None:
+    if not trained.model.exportable:
+        raise UserError(
+            "The run's model must have vectors of users and items; this one is there "
+            f"to be compared with. Received: {trained.model.name}."
+        )
 
 
 def _gather(output_dir: Path, members: list[Path]) -> None:

@@ -67,6 +67,18 @@ def of_pass(
     )
 
 
+def untrained(
+    name: str,
+    seconds: float,
+    peak_rss_bytes: int,
+    taken: TrainingMacs,
+    state_bytes: int = 0,
+) -> PassCost:
+    """What a pass took that has no steps; see `PassCost`."""
+    nothing = StepSize(0, 0, 0, 0)
+    return PassCost(name, 0, 1, seconds, peak_rss_bytes, nothing, taken, state_bytes)
+
+
 def report(
     model: Backbone, passes: list[PassCost], base_rss_bytes: int
 ) -> dict[str, Any]:
@@ -125,7 +137,8 @@ def report(
         },
         "inference": {
             "macs_per_user": macs.inference(macs.interaction(model), model.num_items),
-            "table_bytes": size.variable_bytes(
+            "table_bytes": model.held_bytes
+            + size.variable_bytes(
                 variable
                 for layer in model._flatten_layers()
                 if isinstance(layer, Tables)

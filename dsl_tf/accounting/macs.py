@@ -10,8 +10,8 @@ at most the mean row's non-zeros times the rows of a batch. Exploration compares
 moves but multiplies nothing. Evaluation between epochs is not training.
 """
 
-import dataclasses
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ from dsl_tf.types import InteractionMacs, StepSize
 OPTIMIZER_MACS = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingMacs:
+class TrainingMacs(NamedTuple):
     """Multiply-accumulates of training, by what they serve."""
 
     forward: int
@@ -36,6 +35,9 @@ class TrainingMacs:
     def total(self) -> int:
         """All of them."""
         return self.forward + self.backward + self.optimizer
+
+
+NO_MACS = TrainingMacs(0, 0, 0)
 
 
 def interaction(model: Backbone) -> InteractionMacs:

@@ -43,12 +43,16 @@ class Backbone(tfrs.Model, abc.ABC):
       num_items: rows of the item vocabulary.
       findings: lines on what it makes of the split that its user should know.
       loss_terms: what a method adds to the loss of a training step.
+      exportable: whether its vectors and its interaction are all there is to it.
+      held_bytes: of numbers that it scores by and that are no variables.
     """
 
     num_users: int
     num_items: int
     findings: tuple[str, ...] = ()
     loss_terms: tuple[LossTerm, ...] = ()
+    exportable: bool = True
+    held_bytes: int = 0
 
     def batches(
         self, split: Split, config: config_dict.ConfigDict, seed: int

@@ -2,28 +2,27 @@
 
 import abc
 import dataclasses
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+import numpy as np
 import rich.console
 from ml_collections import config_dict
 
-from dsl_tf.accounting.cost import PassCost
+from dsl_tf.accounting.cost import PassCost, untrained
+from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.files import write_json
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods import _pretraining
+from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import make_backbone
 from dsl_tf.training.companions import Companion
-from dsl_tf.training.evaluator import Evaluator
+from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
 
-#: What a method chooses on validation; JSON-ready.
-Choice = TypeVar("Choice")
 #: Metric to its mean over users.
 Metrics = dict[str, float]
 
@@ -114,6 +113,7 @@ class Passes(abc.ABC):
         self._task = task
         self._config = config
         self._chosen = plans
+        self._choices = Choices(task.folder)
         self.split = split
         self.seed = task.seed
         self.taken: list[Pass] = []
@@ -166,6 +166,17 @@ class Passes(abc.ABC):
     ) -> Backbone:
         """One pass, whatever pretraining the backbone would want; see `backbone`."""
 
+    @abc.abstractmethod
+    def solved(self, solve: Callable[[], Backbone], taken: TrainingMacs) -> Backbone:
+        """A model that is not trained step by step: it is counted, or solved for.
+
+        It is one pass, `SELECT`.
+
+        Args:
+          solve: makes it, the same each time.
+          taken: the multiply-accumulates that it takes.
+        """
+
     def untrained(
         self,
         config: config_dict.ConfigDict,
@@ -206,25 +217,59 @@ class Passes(abc.ABC):
     ) -> None:
         """Measure the model that is handed back, if no pass left it as it is."""
         if len(self.split.validation):
-            self.validated = self.choose(
+            self.validated = self._choices.get(
                 "validation", lambda: self.validation(model, config)
-            )
+            ).value
 
-    def choose(self, name: str, compute: Callable[[], Choice]) -> Choice:
+    def choose(
+        self,
+        name: str,
+        compute: Callable[[], Any],
+        taken: TrainingMacs = NO_MACS,
+    ) -> Any:
         """What a method finds out on validation, once for all times and resumes.
+
+        What it takes is a pass of its own, `choose_<name>`.
 
         Args:
           name: of the choice.
           compute: finds it out; JSON-ready. Not called where it is known.
+          taken: the multiply-accumulates that it takes, evaluations not counted.
         """
-        path = self._task.folder / "choices.json"
-        known: dict[str, Choice] = {}
-        if path.exists():
-            known = json.loads(path.read_text("utf-8"))
-        if name not in known:
-            known[name] = compute()
-            write_json(path, known)
-        return known[name]
+        choice = self._choices.get(name, compute)
+        if self._chosen is None:  # else it was counted the first time
+            name = f"choose_{name}"
+            state = TrainingState(seconds=choice.seconds, finished=True)
+            price = untrained(name, choice.seconds, choice.peak_rss_bytes, taken)
+            self.taken.append(Pass(name, state, price))
+        return choice.value
+
+    def best_of(
+        self,
+        name: str,
+        tried: Sequence[Sequence[float]],
+        make: Callable[..., Backbone],
+        config: config_dict.ConfigDict,
+        each: TrainingMacs = NO_MACS,
+    ) -> Sequence[float]:
+        """The arguments of the model that is best on validation; see `choose`.
+
+        Args:
+          name: of the choice.
+          tried: arguments of `make`; of equal ones the first win.
+          make: makes a model.
+          config: the whole config.
+          each: the multiply-accumulates that it takes to make one.
+        """
+        metric = selection_metric(config.evaluation.cutoffs)
+
+        def best() -> list[float]:
+            scores = [self.validation(make(*each), config)[metric] for each in tried]
+            return list(tried[int(np.argmax(scores))])
+
+        all_of_them = TrainingMacs(*(len(tried) * part for part in each))
+        chosen: Sequence[float] = self.choose(name, best, all_of_them)
+        return chosen
 
     def _place(self, name: str) -> str:
         """What the pass is called in files and in the cost report."""

@@ -173,7 +173,8 @@ def heat_map(weights: np.ndarray) -> Figure:
 
 
 def _figures(run: Run) -> Iterator[tuple[str, str, Figure]]:
-    yield "loss", "Training loss", loss_curve(run.history)
+    if run.history["loss"].notna().any():  # what is counted has none
+        yield "loss", "Training loss", loss_curve(run.history)
     metrics = [m for m in run.headline_metrics if f"valid_{m}" in run.history]
     if metrics:
         best = run.metrics.get("best_epoch")

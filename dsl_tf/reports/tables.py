@@ -159,15 +159,18 @@ def quality_name(run: Run) -> str:
 
 
 def next_commands(run: Run) -> list[str]:
-    """Three commands that go on from a finished run, ready for a shell."""
+    """Commands that go on from a finished run, ready for a shell."""
     folder = str(run.folder)
     main = f"python -m dsl_tf.main {shlex.quote(f'--output_dir={folder}')}"
     user = shlex.quote(f"--user={_some_raw_id(run)}")
     serving = shlex.quote(f"--serving_dir={run.folder / 'serving'}")
+    compare = f"python -m dsl_tf.compare {shlex.quote(folder)} OTHER_RUN"
+    if not run.cost.get("exportable", True):
+        return [compare]
     return [
         f"{main} --mode=recommend {user}",
         f"{main} --mode=export {serving}",
-        f"python -m dsl_tf.compare {shlex.quote(folder)} OTHER_RUN",
+        compare,
     ]
 
 

@@ -1,0 +1,107 @@
+"""Scores from a matrix of item-item similarities: neighbourhood models and EASE."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+
+from dsl_tf.backbones.base import Backbone, Prepared
+from dsl_tf.types import InteractionMacs, Split
+
+#: [num_items, num_items]; the entry (i, j) is what having i says for j.
+Similarities: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
+
+
+class ItemSimilarity(Backbone):
+    """score of j = Σ over the items i of the user's history of similarity (i, j).
+
+    Nothing is trained and there are no variables: the matrix is found in closed form
+    or by counting, and SciPy multiplies with it. It is there to be measured beside
+    models, not to be exported.
+
+    Args:
+      split: its training part is the users' histories.
+      similarities: float32.
+      name: the model's name.
+    """
+
+    exportable = False
+
+    def __init__(self, split: Split, similarities: Similarities, name: str) -> None:
+        super().__init__(name=name)
+        self.num_users, self.num_items = split.num_users, split.num_items
+        self._history = split.train.csr(split.num_users, split.num_items)
+        self._history = self._history.astype(np.float32)
+        # A function, so that Keras does not look into it.
+        self._similarities = lambda: similarities
+        parts = [similarities]
+        if not isinstance(similarities, np.ndarray):
+            parts = [similarities.data, similarities.indices, similarities.indptr]
+        self.held_bytes = sum(part.nbytes for part in parts)
+
+    def score(
+        self,
+        query: Mapping[str, tf.Tensor],
+        items: tf.Tensor | None = None,
+        prepared: Prepared | None = None,
+    ) -> tf.Tensor:
+        """Scores of all items, float32 [B, num_items]."""
+        del items, prepared
+        scores = tf.numpy_function(self._scores, [query["user_id"]], tf.float32)
+        return tf.ensure_shape(scores, [None, self.num_items])
+
+    def _scores(self, users: np.ndarray) -> np.ndarray:
+        found = self._history[users] @ self._similarities()
+        dense = found if isinstance(found, np.ndarray) else found.toarray()
+        return np.ascontiguousarray(dense, np.float32)
+
+    def compute_loss(
+        self, inputs: Mapping[str, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """There is none.
+
+        Raises:
+          NotImplementedError: always.
+        """
+        raise NotImplementedError
+
+    def user_vectors(
+        self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
+    ) -> tf.Tensor:
+        """There are none, [B, 0]."""
+        return tf.zeros([tf.size(query["user_id"]), 0])
+
+    def item_vectors(
+        self, items: tf.Tensor | None = None, prepared: Prepared | None = None
+    ) -> tf.Tensor:
+        """There are none, [n, 0]."""
+        return tf.zeros([self.num_items if items is None else tf.size(items), 0])
+
+    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """There is none.
+
+        Raises:
+          NotImplementedError: always.
+        """
+        raise NotImplementedError
+
+    def user_blocks(self) -> Iterator[np.ndarray]:
+        """No column."""
+        yield np.zeros((self.num_users, 0), np.float32)
+
+    def item_blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
+        """No column."""
+        yield np.zeros((len(items), 0), np.float32)
+
+    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+        """A user takes the non-zeros of the rows of the history's items."""
+        matrix = self._similarities()
+        of_rows = (
+            np.full(self.num_items, self.num_items)
+            if isinstance(matrix, np.ndarray)
+            else np.diff(matrix.indptr)
+        )
+        per_user = float((self._history @ of_rows).mean())
+        return InteractionMacs(per_user, 0.0, 0.0)
