@@ -16,7 +16,6 @@ from dsl_tf.layers.base import SparseLayer, named_weights
 from dsl_tf.layers.exploring import explore_weight
 from dsl_tf.sparsity import growth, pruning, schedule
 from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
-from dsl_tf.storage import slots
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.recorder import GradientRecorder
 from dsl_tf.types import ExchangeRecord
@@ -45,6 +44,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         last steps of the interval, enough for twice as many inactive positions
         with a gradient as are asked for. 1 is the paper's.
       recorder_rows: the most rows whose gradient is held, for each weight.
+      sampled_rows: the share of a weight's rows that can grow at all, drawn anew
+        for each exploration in proportion to their use (SparseRec); 1 is all.
       exploration_replaces_step: undo the optimiser step on which an
         exploration falls (Algorithm 1 read literally); takes memory for a copy
         of weights and moments.
@@ -70,6 +71,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         grow_criterion: growth.GrowCriterion = growth.gradient,
         horizon: int | str = "auto",
         recorder_rows: int = 65536,
+        sampled_rows: float = 1.0,
         exploration_replaces_step: bool = False,
         seed: int = 0,
     ) -> None:
@@ -96,6 +98,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._grow_criterion = grow_criterion
         self._horizon = horizon
         self._recorder_rows = recorder_rows
+        self._sampled_rows = sampled_rows
         self._replaces_step = exploration_replaces_step
         self._seed = seed
         self._snapshot: list[tuple[tf.Variable, tf.Tensor]] = []
@@ -103,11 +106,10 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._warned: set[str] = set()
         self._planned = False
         self._recording: bool | None = None
+        self._following: int | None = None
         self._seen_step = 0
         self.records: list[ExchangeRecord] = []
         self.next_horizon = 0 if horizon == "auto" else int(horizon)
-
-    # What fit calls.
 
     def set_model(self, model: keras.Model) -> None:
         """Give the sparse layers recorders before `fit` traces the step."""
@@ -120,7 +122,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             )
         self._layers = [layer for layer in layers if layer.trainable]
         for layer in self._layers:
-            layer.record_gradients(self._recorder_rows)
+            layer.record_gradients(self._recorder_rows, self._sampled_rows)
         watching.watch(model, self._layers)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -132,7 +134,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         if self._planned:
             return
         self._planned = True
-        self._recording = None  # a checkpoint may have switched the recorders
+        self._recording = self._following = None  # a checkpoint may have changed them
         step = self._seen_step = self._step()
         end_step = self._end_step
         if end_step is None:
@@ -253,6 +255,10 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         recording = following is not None and (
             probing or following - step <= self.next_horizon
         )
+        for layer in self._layers if recording and following != self._following else ():
+            stream = f"rows/{layer.name}/{following}"
+            layer.resample(streams.generator(self._seed, stream))
+        self._following = following
         if recording != self._recording:
             self._recording = recording
             for layer in self._layers:
@@ -290,10 +296,4 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             spans["horizon"] = int(self._horizon)
         watching.check_divides(each, spans)
         if self._replaces_step:
-            if each > 1 or not self.model.built:
-                raise UserError(
-                    "`exploration_replaces_step` needs steps_per_execution=1 and a "
-                    "model that is built. Received: "
-                    f"steps_per_execution={each}, built={self.model.built}."
-                )
-            slots.create(self.model.optimizer, self.model.trainable_variables)
+            watching.make_replaceable(self.model)

@@ -54,6 +54,7 @@ class SparseLayer(keras.layers.Layer):
         self.mask_initializer = mask_initializer
         self.own_sparse_weights: list[SparseWeight] = []
         self._recorder_rows: int | None = None
+        self._recorded_share = 1.0
         self._recording = False
         self._watched = False
 
@@ -89,21 +90,25 @@ class SparseLayer(keras.layers.Layer):
             self.add_loss(lambda: regularizer(weight.active()))
         self.own_sparse_weights.append(weight)
         if self._recorder_rows is not None:
-            self.record_gradients(self._recorder_rows)
+            self.record_gradients(self._recorder_rows, self._recorded_share)
         return weight
 
-    def record_gradients(self, rows: int) -> None:
+    def record_gradients(self, rows: int, share: float = 1.0) -> None:
         """Give each sparse matrix a recorder, now and when it is built.
 
         Args:
           rows: the most rows a recorder holds.
+          share: of the rows, that are recorded at all.
         """
-        self._recorder_rows = rows
+        self._recorder_rows, self._recorded_share = rows, share
         for weight in self.own_sparse_weights:
             if weight.recorder is None:
                 with tf.init_scope():  # it may be built while `fit` traces
                     weight.recorder = GradientRecorder(
-                        *weight.shape, capacity=rows, recording=self._recording
+                        *weight.shape,
+                        capacity=rows,
+                        recording=self._recording,
+                        share=share,
                     )
             weight.watched = self._watched
 
@@ -113,6 +118,12 @@ class SparseLayer(keras.layers.Layer):
         for weight in self.own_sparse_weights:
             if weight.recorder is not None:
                 weight.recorder.recording.assign(recording)
+
+    def resample(self, generator: np.random.Generator) -> None:
+        """Choose the rows that are recorded, where not all are, by their use."""
+        for weight in self.own_sparse_weights:
+            if weight.recorder is not None:
+                weight.recorder.resample(self.popularity, generator)
 
     def watch(self, watched: bool) -> None:
         """Whether a forward pass traced now passes gradients to the recorders.

@@ -21,6 +21,10 @@ from dsl_tf.sparsity.initialization import GivenMask
 #: Maps row numbers int [...] to embeddings [..., width].
 LookUp = Callable[[tf.Tensor], tf.Tensor]
 
+#: A table's name, whose rows it has and its width, to a mask, bool [rows, width], or
+#: None for a random one. The table gets the sparsity of its mask.
+MaskSource = Callable[[str, str, int], np.ndarray | None]
+
 
 class Tables(keras.layers.Layer, abc.ABC):
     """Embeddings of users, of items, or of both."""
@@ -253,8 +257,7 @@ class SparseTables(TableFactory):
       storage: the name of the storage.
       joint: one budget for users and items, or one for each.
       seed: seeds the masks.
-      masks: by a table's name, masks that are known, bool [rows, width]; their
-        tables have the sparsity that they have.
+      masks: masks that are not random.
     """
 
     activity: np.ndarray
@@ -263,7 +266,7 @@ class SparseTables(TableFactory):
     storage: str
     joint: bool
     seed: int
-    masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    masks: MaskSource = lambda name, kind, width: None
 
     def _rows(self, kind: str) -> int:
         return len(self._use(kind))
@@ -282,7 +285,8 @@ class SparseTables(TableFactory):
         name: str,
         initializer: keras.initializers.Initializer,
     ) -> SparseEmbedding:
-        given = GivenMask(self.masks[name]) if name in self.masks else None
+        mask = self.masks(name, kind, width)
+        given = None if mask is None else GivenMask(mask)
         return SparseEmbedding(
             self._rows(kind),
             width,

@@ -10,6 +10,7 @@ import tf_keras as keras
 from dsl_tf import optimizers
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
+from dsl_tf.storage import slots
 
 
 class WatchedStep:
@@ -110,3 +111,18 @@ def check_divides(steps_per_execution: int, spans: Mapping[str, int]) -> None:
                 f"`steps_per_execution` must divide `{name}`. Received: "
                 f"steps_per_execution={steps_per_execution}, {name}={steps}."
             )
+
+
+def make_replaceable(model: keras.Model) -> None:
+    """See that a training step can be undone: all that it changes must be there.
+
+    Raises:
+      UserError: the model is not built, or takes several steps at a time.
+    """
+    each = steps_per_execution(model)
+    if each > 1 or not model.built:
+        raise UserError(
+            "`exploration_replaces_step` needs steps_per_execution=1 and a model that "
+            f"is built. Received: steps_per_execution={each}, built={model.built}."
+        )
+    slots.create(model.optimizer, model.trainable_variables)

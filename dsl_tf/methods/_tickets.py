@@ -97,7 +97,9 @@ def given(masks: dict[str, np.ndarray]) -> base.MakeTables:
     def make_tables(
         config: config_dict.ConfigDict, split: Split, seed: int
     ) -> SparseTables:
-        return dataclasses.replace(dsl.make_tables(config, split, seed), masks=masks)
+        return dataclasses.replace(
+            dsl.make_tables(config, split, seed), masks=lambda name, *_: masks[name]
+        )
 
     return make_tables
 

@@ -1,5 +1,7 @@
 """Dynamic Sparse Learning (Wang et al., WSDM 2024, sec. 3.1, Algorithm 1)."""
 
+from typing import Any
+
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
@@ -46,29 +48,40 @@ def joint(config: config_dict.ConfigDict) -> bool:
 
 
 def make_dynamic(
-    config: config_dict.ConfigDict, planned_steps: int, seed: int
+    config: config_dict.ConfigDict, planned_steps: int, seed: int, **changed: Any
 ) -> DynamicSparseTraining:
     """The callback of the `sparsity`, `pruning` and `growth` nodes.
 
-    An update interval of 0 gives `EXPLORATIONS` of them, however few steps there
-    are.
+    Args:
+      config: the whole config.
+      planned_steps: of the pass.
+      seed: of criteria that draw at random.
+      **changed: arguments of the callback that are not the config's.
     """
     horizon = config.growth.horizon
-    end_step = int(config.sparsity.end_fraction * planned_steps)
-    return DynamicSparseTraining(
-        initial_update_ratio=config.sparsity.initial_update_ratio,
-        update_interval=(
-            config.sparsity.update_interval or max(1, end_step // EXPLORATIONS)
-        ),
-        end_step=end_step,
-        decay=config.sparsity.schedule,
-        prune_criterion=pruning.find(config.pruning.criterion),
-        grow_criterion=growth.find(config.growth.criterion),
-        horizon=int(horizon) if horizon.isdecimal() else horizon,
-        recorder_rows=config.growth.recorder_rows,
-        exploration_replaces_step=config.sparsity.exploration_replaces_step,
-        seed=seed,
-    )
+    settings = {
+        "initial_update_ratio": config.sparsity.initial_update_ratio,
+        "update_interval": interval(config, planned_steps),
+        "end_step": _end_step(config, planned_steps),
+        "decay": config.sparsity.schedule,
+        "prune_criterion": pruning.find(config.pruning.criterion),
+        "grow_criterion": growth.find(config.growth.criterion),
+        "horizon": int(horizon) if horizon.isdecimal() else horizon,
+        "recorder_rows": config.growth.recorder_rows,
+        "exploration_replaces_step": config.sparsity.exploration_replaces_step,
+        "seed": seed,
+    }
+    return DynamicSparseTraining(**{**settings, **changed})
+
+
+def interval(config: config_dict.ConfigDict, planned_steps: int) -> int:
+    """ΔT in steps; `EXPLORATIONS` of them, however few steps, where it is 0."""
+    steps = _end_step(config, planned_steps) // EXPLORATIONS
+    return config.sparsity.update_interval or max(1, steps)
+
+
+def _end_step(config: config_dict.ConfigDict, planned_steps: int) -> int:
+    return int(config.sparsity.end_fraction * planned_steps)
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

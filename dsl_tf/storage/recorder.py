@@ -1,5 +1,6 @@
 """Collects the gradient of a weight's effective rows, for growth."""
 
+import numpy as np
 import tensorflow as tf
 
 from dsl_tf.errors import UserError
@@ -23,25 +24,58 @@ class GradientRecorder(tf.Module):
       width: columns of the weight.
       capacity: the most rows held.
       recording: whether the switch is on at first.
+      share: of the rows, that are recorded at all; `resample` chooses them. With 1
+        all are.
 
     Attributes:
       recording: bool variable, the switch.
     """
 
     def __init__(
-        self, rows: int, width: int, capacity: int, recording: bool = False
+        self,
+        rows: int,
+        width: int,
+        capacity: int,
+        recording: bool = False,
+        share: float = 1.0,
     ) -> None:
         super().__init__(name="gradient_recorder")
         if capacity < 1:
             raise UserError(
                 f"`recorder_rows` must be at least 1. Received: {capacity}."
             )
+        if not 0 < share <= 1:
+            raise UserError(f"`sampled_rows` must be in (0, 1]. Received: {share}.")
         self.capacity = min(capacity, rows)
         self.recording = tf.Variable(recording, trainable=False)
         self._count = tf.Variable(0, trainable=False)
         self._rows = tf.Variable(tf.zeros([self.capacity], tf.int64), trainable=False)
         self._sums = tf.Variable(tf.zeros([self.capacity, width]), trainable=False)
         self._place = tf.Variable(tf.fill([rows], -1), trainable=False)
+        self._share = share
+        self._sampled: tf.Variable | None = None
+        if share < 1:
+            self._sampled = tf.Variable(tf.zeros([rows], tf.bool), trainable=False)
+
+    def resample(self, use: np.ndarray | None, generator: np.random.Generator) -> None:
+        """Choose the rows that are recorded, if not all are.
+
+        They are drawn without replacement, in proportion to their use.
+
+        Args:
+          use: real [rows], how often each row is used; None: all alike.
+          generator: the source of randomness.
+        """
+        if self._sampled is None:
+            return
+        rows = self._sampled.shape[0]
+        weight = np.zeros(rows) if use is None else np.log(np.maximum(use, 1e-9))
+        # The largest sums with Gumbel noise are such a draw (Vieira 2014).
+        key = weight + generator.gumbel(size=rows)
+        count = max(1, round(self._share * rows))
+        sampled = np.zeros(rows, bool)
+        sampled[np.argpartition(-key, count - 1)[:count]] = True
+        self._sampled.assign(sampled)
 
     def watch(self, rows: tf.Tensor, effective: tf.Tensor) -> tf.Tensor:
         """Identity whose backward pass adds the gradient to the record.
@@ -82,6 +116,10 @@ class GradientRecorder(tf.Module):
         # A step whose scaled loss overflows is skipped by the optimiser; its
         # gradient must not spoil the sum.
         gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
+        if self._sampled is not None:
+            kept = tf.gather(self._sampled, rows)
+            rows = tf.boolean_mask(rows, kept)
+            gradient = tf.boolean_mask(gradient, kept)
         new = tf.boolean_mask(rows, tf.gather(self._place, rows) < 0)
         count = self._count + tf.size(new)
         return tf.cond(

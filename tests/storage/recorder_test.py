@@ -155,3 +155,20 @@ def test_as_a_dictionary_of_sums(capacity, batches):
             return  # equal norms: another test
     rows, values = recorded(recorder)
     assert dict(zip(rows, np.ravel(values).tolist(), strict=True)) == sums
+
+
+def test_only_the_sampled_rows_are_recorded():
+    recorder = GradientRecorder(8, 1, capacity=8, recording=True, share=0.5)
+    use = np.array([1, 1, 1, 1, 1e6, 1e6, 1e6, 1e6])
+    recorder.resample(use, np.random.default_rng(0))
+    feed(recorder, np.arange(8), np.ones((8, 1)), graph=True)
+    assert recorded(recorder) == ([4, 5, 6, 7], [[1.0]] * 4)
+    # A sample is drawn anew, and without weights all rows are alike.
+    drawn = np.zeros(8)
+    for seed in range(400):
+        recorder.resample(None, np.random.default_rng(seed))
+        assert np.count_nonzero(recorder._sampled) == 4
+        drawn += recorder._sampled.numpy()
+    assert np.all(np.abs(drawn - 200) < 50)
+    with pytest.raises(UserError, match=r"in \(0, 1\]. Received: 0"):
+        GradientRecorder(8, 1, capacity=8, share=0.0)

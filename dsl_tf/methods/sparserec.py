@@ -1,0 +1,85 @@
+"""SparseRec (Qu et al. 2024, arXiv 2411.12205): DSL with three changes.
+
+The paper's abstract is all that this is built on, so its settings are our reading:
+
+1. The first mask comes from a non-negative matrix factorisation of the interactions
+   instead of a random draw (`dsl_tf.sparsity.nmf`); a later record of the paper does
+   not mention it, so `nmf=False` leaves it out.
+2. What grows is chosen by the gradients summed over the whole interval, not by those of
+   its last batch.
+3. Gradients of inactive positions are there for a sample of important rows only,
+   drawn for each interval in proportion to the interactions of a user or item. All
+   other rows have gradients at active positions.
+
+They are a mask, a horizon and a setting of the recorder of the one engine. With packed
+tables no gradient of a table's shape exists in any case.
+"""
+
+import dataclasses
+
+from ml_collections import config_dict
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import check_keys
+from dsl_tf.layers.tables import SparseTables
+from dsl_tf.methods import base, dsl
+from dsl_tf.sparsity import initialization
+from dsl_tf.sparsity.nmf import NmfMasks
+from dsl_tf.training.companions import Explorations
+from dsl_tf.types import Split
+
+SETTINGS = {
+    # Whether the first mask comes from a factorisation.
+    "nmf": True,
+    # Of the factorisation, at most.
+    "nmf_iterations": 50,
+    # Share of the rows that can grow, in each interval.
+    "sampled_rows": 0.5,
+}
+
+
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """One pass, sparse from the first step; `growth.horizon` is not read."""
+    settings = config.method.sparserec
+    check_keys(
+        "method.sparserec",
+        settings,
+        nmf_iterations=(settings.nmf_iterations >= 1, "at least 1"),
+        sampled_rows=(0 < settings.sampled_rows <= 1, "in (0, 1]"),
+    )
+    return passes.backbone(config, make_tables, explorations)
+
+
+def make_tables(
+    config: config_dict.ConfigDict, split: Split, seed: int
+) -> SparseTables:
+    """The tables of `dsl`, with masks of the factorisation."""
+    tables = dsl.make_tables(config, split, seed)
+    settings = config.method.sparserec
+    if not settings.nmf:
+        return tables
+    matrix = split.train.csr(split.num_users, split.num_items)
+    masks = NmfMasks(matrix, settings.nmf_iterations, seed)
+    rows = {"users": split.num_users, "items": split.num_items}
+    rows["both"] = sum(rows.values())
+
+    def mask(name: str, kind: str, width: int):  # type: ignore[no-untyped-def]
+        del name
+        nnz = initialization.budget((rows[kind], width), config.sparsity.target)
+        return masks.mask(kind, width, nnz)
+
+    return dataclasses.replace(tables, masks=mask)
+
+
+def explorations(
+    config: config_dict.ConfigDict, planned_steps: int, seed: int
+) -> Explorations:
+    """Those of `dsl`, over whole intervals and sampled rows."""
+    dynamic = dsl.make_dynamic(
+        config,
+        planned_steps,
+        seed,
+        horizon=dsl.interval(config, planned_steps),
+        sampled_rows=config.method.sparserec.sampled_rows,
+    )
+    return Explorations(dynamic)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import rich.console
+
+from dsl_tf.errors import UserError
+from dsl_tf.methods import base, sparserec
+
+
+@pytest.fixture
+def task(small_split, tmp_path):
+    return base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+
+
+def test_gradients_are_summed_over_the_whole_interval(small_config):
+    small_config.sparsity.update_interval = 30
+    callback = sparserec.explorations(small_config, 1000, 0).callback
+    assert callback.next_horizon == 30
+    small_config.sparsity.update(update_interval=0, end_fraction=1.0)
+    callback = sparserec.explorations(small_config, 1000, 0).callback
+    assert callback.next_horizon == 20
+
+
+@pytest.mark.parametrize("budget", ["joint", "per_table"])
+def test_masks_are_those_of_the_factorisation(small_config, small_split, budget):
+    small_config.sparsity.update(target=0.5, budget=budget)
+    factories = []
+    for nmf in (True, False):
+        small_config.method.sparserec.nmf = nmf
+        factories.append(sparserec.make_tables(small_config, small_split, 0))
+    with_nmf, without = (
+        base.make_backbone(small_split, small_config, each, 0) for each in factories
+    )
+    for ours, random in zip(
+        with_nmf.sparse_weights(), without.sparse_weights(), strict=True
+    ):
+        assert ours.nnz == random.nnz == np.count_nonzero(ours.mask())
+        assert not np.array_equal(ours.mask(), random.mask())
+        assert ours.mask().any(axis=1).all()
+
+
+def test_only_sampled_rows_grow(small_config, task, monkeypatch):
+    small_config.train.epochs = 2
+    small_config.sparsity.update(target=0.5, update_interval=5, budget="joint")
+    small_config.sparsity.initial_update_ratio = 0.05
+    small_config.method.sparserec.update(nmf=False, sampled_rows=0.25)
+    seen = []
+    explore = sparserec.dsl.DynamicSparseTraining._explore
+
+    def watched(self, step, ratio):
+        for name, weight in self.sparse_weights().items():
+            sampled = weight.recorder._sampled.numpy()
+            rows = weight.recorder.recorded()[0].numpy()
+            assert len(rows) > 0
+            assert sampled[rows].all()
+            seen.append((name, step, sampled))
+        explore(self, step, ratio)
+
+    monkeypatch.setattr(sparserec.dsl.DynamicSparseTraining, "_explore", watched)
+    trained = base.train(task, small_config, sparserec.train)
+    assert sum(row["exchange_done"] for row in trained.selection.history) > 0
+    name = seen[0][0]
+    samples = [sampled for each, _, sampled in seen if each == name]
+    assert len(samples) > 2
+    rows = len(samples[0])
+    assert all(np.count_nonzero(each) == round(0.25 * rows) for each in samples)
+    assert not np.array_equal(samples[0], samples[1])
+    # Active users and items are in it more often.
+    split = task.split
+    use = np.concatenate([split.activity(), split.popularity()])
+    often = np.mean(samples, axis=0)
+    assert often[use > np.median(use)].mean() > 1.5 * often[use < np.median(use)].mean()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("sampled_rows", 0.0), ("nmf_iterations", 0)]
+)
+def test_keys_out_of_range(small_config, task, key, value):
+    small_config.method.sparserec[key] = value
+    with pytest.raises(UserError, match=f"`method.sparserec.{key}` must be"):
+        base.train(task, small_config, sparserec.train)
