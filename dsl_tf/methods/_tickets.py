@@ -79,7 +79,7 @@ def train(
         del model  # two at a time would double the memory
         masks = _weights.largest(trained[0], target, masks)
         fresh = _fresh(passes, config, number)
-        start = _from(weights_of_round(initial[0], fresh, trained))
+        start = starting_from(weights_of_round(initial[0], fresh, trained))
         name = base.SELECT if number == len(targets) else f"round_{number}"
         model = passes.one(name, config, given(masks), start=start)
     return model
@@ -108,7 +108,9 @@ def _state(model: Backbone) -> State:
     return _weights.tables(model), _weights.network(model)
 
 
-def _from(state: State) -> base.Start:
+def starting_from(state: State) -> base.Start:
+    """Gives a new model a state, sparse tables where they are active."""
+
     def start(model: Backbone) -> None:
         _weights.set_tables(model, state[0])
         _weights.set_network(model, state[1])

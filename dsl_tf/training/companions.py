@@ -39,8 +39,15 @@ class Companion:
         return {}
 
     def selectable(self) -> bool:
-        """Whether the model as it is now may be the one that is handed back."""
+        """Whether the model as it is now may be the one that is handed back.
+
+        After the last epoch it may in any case.
+        """
         return True
+
+    def done(self) -> bool:
+        """Whether a pass that is selected on validation ends after this epoch."""
+        return False
 
 
 class Explorations(Companion):

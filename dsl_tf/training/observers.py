@@ -100,7 +100,7 @@ class Validation(keras.callbacks.Callback):
         if self._validate is None:
             if state.finished:
                 self._keep(0.0)
-        elif state.finished or state.epochs % self._every == 0:
+        elif self._due():
             metrics = self._validate().mean
             self._select(metrics[self._metric])
         validation_seconds = time.perf_counter() - begun
@@ -123,10 +123,17 @@ class Validation(keras.callbacks.Callback):
         state.loss_sum, state.loss_count, state.epoch_seconds = 0.0, 0, 0.0
         self.model.stop_training = state.finished
 
+    def _due(self) -> bool:
+        """Whether this epoch is validated; its end may be that of the training."""
+        state = self._state
+        state.finished |= self._companion.done()
+        return state.finished or state.epochs % self._every == 0
+
     def _select(self, score: float) -> None:
         """Keep the weights if they are the best; decide whether to go on."""
         state = self._state
-        if not self._companion.selectable():
+        ends_without = state.finished and not state.best_epoch
+        if not (self._companion.selectable() or ends_without):
             return
         if score > state.best_score:
             self._keep(score)

@@ -1,0 +1,120 @@
+"""PEP (Liu et al., ICLR 2021): learnt thresholds find a mask, which is trained anew.
+
+A row of DSL's Table 3. In the search the table is trained with soft thresholds; with
+no penalty of its own the sparsity drifts up. The first time that the weights above
+their thresholds are within the budget is the end of the search. The mask, exactly as
+many of the weights as the budget has, those farthest above, is then trained from the
+initial weights without thresholds.
+
+A search that ends before it gets there takes the weights that are farthest above (or
+least below) all the same: `nnz` in the history of the pass tells.
+"""
+
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+from ml_collections import config_dict
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding, SoftThresholdTables
+from dsl_tf.methods import _tickets, _weights, base, dsl
+from dsl_tf.sparsity import initialization
+from dsl_tf.sparsity.selection import Scores, highest
+from dsl_tf.training.companions import Companion
+from dsl_tf.types import Split
+
+SETTINGS = {
+    # Whose threshold is one number: global, row, dimension or weight.
+    "granularity": "weight",
+    # S at first; a threshold is sigmoid(S).
+    "initial_threshold": -8.0,
+}
+
+
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """A pass of search, and one with the mask found."""
+    initial: list[_tickets.State] = []
+
+    def keep(model: Backbone) -> None:
+        # V, not what is above the thresholds.
+        tables = {each.name: each.embeddings.numpy() for each in thresholded(model)}
+        initial.append((tables, _weights.network(model)))
+
+    model = passes.backbone(config, make_tables, Search, keep, name="search")
+    masks = found(model, config.sparsity.target)
+    del model  # two at a time would double the memory
+    start = _tickets.starting_from(initial[0])
+    return passes.one(base.SELECT, config, _tickets.given(masks), start=start)
+
+
+def make_tables(
+    config: config_dict.ConfigDict, split: Split, seed: int
+) -> SoftThresholdTables:
+    """Dense tables with thresholds."""
+    del seed
+    settings = config.method.pep
+    return SoftThresholdTables(
+        split.num_users,
+        split.num_items,
+        dsl.joint(config),
+        settings.granularity,
+        settings.initial_threshold,
+    )
+
+
+def found(model: keras.Model, sparsity: float) -> dict[str, np.ndarray]:
+    """Masks of the weights farthest above their thresholds, exactly the budget."""
+    masks = {}
+    for layer in thresholded(model):
+        margins = layer.margins()
+        nnz = initialization.budget(margins.shape, sparsity)
+        mask = highest(Scores.of(margins.reshape(-1)), nnz)
+        masks[layer.name] = mask.reshape(margins.shape)
+    return masks
+
+
+class Search(Companion):
+    """Ends the search when the weights above their thresholds are within the budget.
+
+    Args:
+      config: the whole config.
+      planned_steps: not read.
+      seed: not read.
+    """
+
+    def __init__(
+        self, config: config_dict.ConfigDict, planned_steps: int, seed: int
+    ) -> None:
+        del planned_steps, seed
+        super().__init__(keras.callbacks.Callback())
+        self._sparsity = config.sparsity.target
+
+    def row(self, since: int) -> dict[str, Any]:
+        """The weights above their thresholds."""
+        del since
+        return {"nnz": sum(above for above, _ in self._counts())}
+
+    def selectable(self) -> bool:
+        """When every table is within its budget."""
+        return all(above <= budget for above, budget in self._counts())
+
+    def done(self) -> bool:
+        """The first time."""
+        return self.selectable()
+
+    def _counts(self) -> list[tuple[int, int]]:
+        margins = [layer.margins() for layer in thresholded(self.callback.model)]
+        return [
+            (
+                int(np.count_nonzero(each > 0)),
+                initialization.budget(each.shape, self._sparsity),
+            )
+            for each in margins
+        ]
+
+
+def thresholded(model: keras.Model) -> list[SoftThresholdEmbedding]:
+    """The layers with thresholds."""
+    layers = model._flatten_layers()
+    return [each for each in layers if isinstance(each, SoftThresholdEmbedding)]

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import rich.console
+
+from dsl_tf.methods import base, pep
+
+
+@pytest.fixture
+def task(small_split, tmp_path):
+    return base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+
+
+@pytest.mark.parametrize("granularity", ["weight", "row"])
+def test_the_search_ends_when_it_is_within_the_budget(small_config, task, granularity):
+    """Thresholds that begin high enough are above half of the weights soon."""
+    small_config.train.epochs = 6
+    small_config.sparsity.target = 0.5
+    small_config.method.pep.update(granularity=granularity, initial_threshold=-4.0)
+    trained = base.train(task, small_config, pep.train)
+    assert [each.name for each in trained.passes] == ["search", "select"]
+    search = trained.passes[0].state
+    size = sum(w.shape[0] * w.shape[1] for w in trained.model.sparse_weights())
+    reached = [row["nnz"] <= size / 2 for row in search.history]
+    assert reached[-1]
+    assert not any(reached[:-1])
+    assert search.best_epoch == search.epochs
+    for weight in trained.model.sparse_weights():
+        budget = weight.shape[0] * weight.shape[1] // 2
+        assert np.count_nonzero(weight.mask()) == weight.nnz == budget
+
+
+def test_a_search_that_gets_nowhere_takes_the_farthest_above(
+    small_config, task, monkeypatch
+):
+    small_config.train.epochs = 2
+    small_config.sparsity.target = 0.75
+    small_config.method.pep.initial_threshold = -20.0
+    masks = {}
+
+    def found(model, sparsity, original=pep.found):
+        for layer in pep.thresholded(model):
+            margins = layer.margins()
+            kept = np.sort(margins.reshape(-1))[::-1][: round(margins.size / 4)]
+            masks[layer.name] = margins >= kept[-1]
+        return original(model, sparsity)
+
+    monkeypatch.setattr(pep, "found", found)
+    trained = base.train(task, small_config, pep.train)
+    assert trained.passes[0].state.best_epoch == 2
+    names = list(masks)
+    assert len(names) == len(trained.model.sparse_weights())
+    for name, weight in zip(names, trained.model.sparse_weights(), strict=True):
+        np.testing.assert_array_equal(weight.mask(), masks[name])
+
+
+def test_it_is_trained_from_the_initial_weights(small_config, task, monkeypatch):
+    small_config.train.epochs = 1
+    seen = []
+    start = pep._tickets.starting_from
+
+    def watched(state):
+        seen.append(state)
+        return start(state)
+
+    monkeypatch.setattr(pep._tickets, "starting_from", watched)
+    base.train(task, small_config, pep.train)
+    fresh = base.make_backbone(
+        task.split, small_config, pep.make_tables(small_config, task.split, 0), 0
+    )
+    for layer in pep.thresholded(fresh):
+        np.testing.assert_array_equal(seen[0][0][layer.name], layer.embeddings)
