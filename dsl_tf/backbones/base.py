@@ -10,15 +10,10 @@ from ml_collections import config_dict
 
 from dsl_tf.data import negatives, positives
 from dsl_tf.data.pipelines import Batches, Pairs
+from dsl_tf.layers.blockwise import in_blocks
 from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.types import InteractionMacs, Split
-
-#: Users times items in one call of `interaction`: enough to share the work on an
-#: item between users, little enough for the cache. NeuMF (64-32-16) on all of
-#: MovieLens-1M, CPU seconds on two cores: 2**12 9.3, 2**14 5.4, 2**15 4.2, 2**16
-#: 5.3, 2**18 8.1.
-PAIRS_AT_ONCE = 1 << 15
 
 #: Weights in a block of vectors: 16 MiB as float32.
 WEIGHTS_AT_ONCE = 1 << 22
@@ -96,7 +91,7 @@ class Backbone(tfrs.Model, abc.ABC):
           training: whether dropout and the like are on.
 
         Returns:
-          A float32 scalar, the mean over the batch.
+          A scalar, the mean over the batch.
         """
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -104,11 +99,17 @@ class Backbone(tfrs.Model, abc.ABC):
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
             loss += sum(term(inputs) for term in self.loss_terms) + sum(self.losses)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply_gradients(
-            zip(gradients, self.trainable_variables, strict=True)
-        )
+        variables = self.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return {"loss": loss}
+
+    def batch_vectors(
+        self, inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Vectors of a batch's users [B, du] and items [B, di], differentiable."""
+        users = self.user_vectors({"user_id": inputs["user"]})
+        return users, self.item_vectors(inputs["item"])
 
     def prepared(self) -> Prepared:
         """What all vectors need and is made once for many of them.
@@ -255,35 +256,6 @@ class DotProductBackbone(Backbone):
     def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
         """A pair takes Σ users · items."""
         return InteractionMacs(0.0, 0.0, float((users * items).sum()))
-
-
-def in_blocks(
-    interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    users: tf.Tensor,
-    items: tf.Tensor,
-    num_items: int,
-) -> tf.Tensor:
-    """Scores of users with all items, [B, num_items], a few users at a time."""
-    count = tf.shape(users)[0]
-    at_once = max(1, PAIRS_AT_ONCE // num_items)
-    blocks = (count + at_once - 1) // at_once
-
-    def block(
-        number: tf.Tensor, scores: tf.TensorArray
-    ) -> tuple[tf.Tensor, tf.TensorArray]:
-        some = users[number * at_once : (number + 1) * at_once]
-        return number + 1, scores.write(number, interaction(some, items))
-
-    scores = tf.TensorArray(
-        tf.float32, blocks, infer_shape=False, element_shape=[None, num_items]
-    )
-    _, scores = tf.while_loop(
-        lambda number, _: number < blocks,
-        block,
-        (tf.constant(0), scores),
-        parallel_iterations=1,
-    )
-    return tf.ensure_shape(scores.concat(), [None, num_items])
 
 
 def _blocks(

@@ -162,6 +162,13 @@ class LightGCN(DotProductBackbone):
         propagated, first = self._propagated.rows(self.tables.whole(), every, hidden)
         return _parted(self.vectors(propagated), nodes), _parted(first, nodes)
 
+    def batch_vectors(
+        self, inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Propagated rows of a batch's users and items, [B, d] each."""
+        vectors, _ = self._rows(inputs)
+        return vectors[0], vectors[1]
+
     def _edges(self, users: tf.Tensor, items: tf.Tensor) -> Edges:
         weight = tf.gather(self._norm, users) * tf.gather(self._norm, items)
         return Edges(users, items, weight)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from dsl_tf.backbones.base import WEIGHTS_AT_ONCE, in_blocks
+from dsl_tf.backbones.base import WEIGHTS_AT_ONCE
 from dsl_tf.evaluation.ranking import Score
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.tables import Rows, narrow
+from dsl_tf.layers.blockwise import in_blocks
 
 #: Marks an item that must not be recommended while a ranking is made. Not -inf,
 #: for which the converter puts this very number in constants.

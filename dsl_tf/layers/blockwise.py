@@ -1,8 +1,14 @@
-"""The loss of a batch whose activations do not fit: a few users at a time."""
+"""Losses and scores whose activations do not fit: a few users at a time."""
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
+
+#: Users times items in one call of `interaction`: enough to share the work on an
+#: item between users, little enough for the cache. NeuMF (64-32-16) on all of
+#: MovieLens-1M, CPU seconds on two cores: 2**12 9.3, 2**14 5.4, 2**15 4.2, 2**16
+#: 5.3, 2**18 8.1.
+PAIRS_AT_ONCE = 1 << 15
 
 
 def mean_in_blocks(
@@ -89,3 +95,32 @@ def mean_in_blocks(
         return total, lambda upstream: [upstream * each for each in gradients]
 
     return mean(users, items, *network)
+
+
+def in_blocks(
+    interaction: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    users: tf.Tensor,
+    items: tf.Tensor,
+    num_items: int,
+) -> tf.Tensor:
+    """Scores of users with all items, [B, num_items], a few users at a time."""
+    count = tf.shape(users)[0]
+    at_once = max(1, PAIRS_AT_ONCE // num_items)
+    blocks = (count + at_once - 1) // at_once
+
+    def block(
+        number: tf.Tensor, scores: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.TensorArray]:
+        some = users[number * at_once : (number + 1) * at_once]
+        return number + 1, scores.write(number, interaction(some, items))
+
+    scores = tf.TensorArray(
+        tf.float32, blocks, infer_shape=False, element_shape=[None, num_items]
+    )
+    _, scores = tf.while_loop(
+        lambda number, _: number < blocks,
+        block,
+        (tf.constant(0), scores),
+        parallel_iterations=1,
+    )
+    return tf.ensure_shape(scores.concat(), [None, num_items])

@@ -1,5 +1,7 @@
 """Backbones as a config asks for them, with what trains them."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 from ml_collections import config_dict
 
@@ -9,6 +11,9 @@ from dsl_tf.data.pipelines import Batches
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.types import Split
 
+#: Gives a new model other weights than its initial ones, or more of them.
+Start = Callable[[Backbone], None]
+
 
 def make_model(
     split: Split,
@@ -16,6 +21,7 @@ def make_model(
     tables: TableFactory,
     seed: int,
     steps: int | None = None,
+    start: Start | None = None,
 ) -> tuple[Backbone, Batches]:
     """A backbone with all its variables, compiled to be trained, and its batches.
 
@@ -26,8 +32,11 @@ def make_model(
       seed: of everything random.
       steps: planned, for the schedule of the learning rate; None: the epochs of
         the config.
+      start: sees the backbone first; what it adds is trained too.
     """
     model = make_backbone(split, config, tables, seed)
+    if start is not None:
+        start(model)
     batches = model.batches(split, config.train, seed)
     optimizer = optimizers.make(
         config.optimizer.name,

@@ -17,7 +17,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods import _pretraining
 from dsl_tf.methods._choices import Choices
-from dsl_tf.methods._models import make_backbone
+from dsl_tf.methods._models import Start, make_backbone
 from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.state import TrainingState
@@ -33,8 +33,6 @@ SELECT, REFIT = "select", "refit"
 MakeTables = Callable[[config_dict.ConfigDict, Split, int], TableFactory]
 #: Makes what goes along with a pass, from a config, the steps planned and a seed.
 MakeCompanion = Callable[[config_dict.ConfigDict, int, int], Companion]
-#: Gives a new model other weights than its initial ones.
-Start = Callable[[Backbone], None]
 
 
 @dataclasses.dataclass(frozen=True)

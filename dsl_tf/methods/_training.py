@@ -11,7 +11,7 @@ from dsl_tf.accounting import cost, size
 from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.methods._models import make_model
+from dsl_tf.methods._models import Start, make_model
 from dsl_tf.methods._passes import (
     SELECT,
     MakeCompanion,
@@ -19,7 +19,6 @@ from dsl_tf.methods._passes import (
     Pass,
     Passes,
     Plan,
-    Start,
 )
 from dsl_tf.training import checkpoints
 from dsl_tf.training.companions import Companion
@@ -56,11 +55,11 @@ class Training(Passes):
             steps=steps,
         )
         tables = make_tables(config, self.split, self.seed)
-        model, batches = make_model(self.split, config, tables, self.seed, planned)
+        model, batches = make_model(
+            self.split, config, tables, self.seed, planned, start
+        )
         if config.model.name == self._config.model.name:
             self._accept(model)
-        if start is not None:
-            start(model)
         planned = planned or settings.epochs * batches.steps_per_epoch
         # Both, so that what the test cannot ask is known before training.
         evaluators = [

@@ -37,12 +37,12 @@ def set_tables(model: Backbone, values: Mapping[str, np.ndarray]) -> None:
 
 def network(model: Backbone) -> list[np.ndarray]:
     """What is not in tables, in the model's order."""
-    return [variable.numpy() for variable in _others(model)]
+    return [variable.numpy() for variable in others(model)]
 
 
 def set_network(model: Backbone, values: list[np.ndarray]) -> None:
     """Give a model the network that another had, of the same shapes."""
-    for variable, value in zip(_others(model), values, strict=True):
+    for variable, value in zip(others(model), values, strict=True):
         variable.assign(value)
 
 
@@ -79,7 +79,8 @@ def _embeddings(model: Backbone) -> Iterator[DenseEmbedding | SparseEmbedding]:
             yield layer
 
 
-def _others(model: Backbone) -> list[tf.Variable]:
+def others(model: Backbone) -> list[tf.Variable]:
+    """The variables that are not in tables, in the model's order."""
     layers = [each for each in model._flatten_layers() if isinstance(each, Tables)]
     in_tables = {id(variable) for layer in layers for variable in layer.weights}
     return [v for v in model.weights if id(v) not in in_tables]

@@ -19,7 +19,7 @@ import rich.console
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods._models import make_backbone, make_model
+from dsl_tf.methods._models import Start, make_backbone, make_model
 from dsl_tf.methods._passes import (
     REFIT,
     SELECT,
@@ -27,7 +27,6 @@ from dsl_tf.methods._passes import (
     Metrics,
     Pass,
     Passes,
-    Start,
     Task,
 )
 from dsl_tf.methods._training import ReadBack, Training

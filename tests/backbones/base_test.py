@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dsl_tf.backbones import base, neumf
+from dsl_tf.backbones import neumf
+from dsl_tf.layers import blockwise
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 20, 1 << 15])
@@ -14,7 +15,7 @@ def test_scores_do_not_depend_on_how_many_users_go_at_once(
     expected = model.interaction(
         model.user_vectors({"user_id": users}), model.item_vectors()
     )
-    monkeypatch.setattr(base, "PAIRS_AT_ONCE", pairs)
+    monkeypatch.setattr(blockwise, "PAIRS_AT_ONCE", pairs)
     np.testing.assert_allclose(model.score({"user_id": users}), expected, rtol=1e-5)
 
 

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import rich.console
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf.errors import UserError
+from dsl_tf.methods import base, tkd
+from dsl_tf.methods._topology import FullTopology, HierarchicalTopology, cosines
+
+
+@pytest.fixture
+def task(small_split, tmp_path):
+    return base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+
+
+@pytest.fixture
+def config(small_config):
+    small_config.train.epochs = 2
+    small_config.sparsity.target = 0.5
+    return small_config
+
+
+class _Student:
+    """Has vectors of its own, four users and five items, three wide."""
+
+    optimizer = keras.optimizers.SGD()
+
+    def __init__(self, rng):
+        self.users = tf.Variable(rng.normal(size=(4, 3)), dtype=tf.float32)
+        self.items = tf.Variable(rng.normal(size=(5, 3)), dtype=tf.float32)
+
+    def batch_vectors(self, inputs):
+        return (
+            tf.gather(self.users, inputs["user"]),
+            tf.gather(self.items, inputs["item"]),
+        )
+
+
+@pytest.fixture
+def student(rng):
+    return _Student(rng)
+
+
+@pytest.fixture
+def teacher(rng):
+    shapes = (4, 6), (5, 6)
+    return tuple(tf.constant(rng.normal(size=s), tf.float32) for s in shapes)
+
+
+BATCH = {"user": np.array([0, 3, 1, 2]), "item": np.array([4, 4, 0, 1])}
+
+
+def _cosines(vectors):
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def test_full_topology_by_hand(student, teacher):
+    found = float(FullTopology(student, teacher, entities=3)(BATCH))
+    users, items = BATCH["user"][:3], BATCH["item"][:3]
+    of_teacher = np.concatenate([teacher[0].numpy()[users], teacher[1].numpy()[items]])
+    of_student = np.concatenate(
+        [student.users.numpy()[users], student.items.numpy()[items]]
+    )
+    expected = np.mean((_cosines(of_teacher) - _cosines(of_student)) ** 2)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_student_like_its_teacher_has_nothing_to_learn(student):
+    """Cosines do not ask for the same coordinates, nor for the same lengths."""
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    turned = [
+        tf.constant(2 * table.numpy() @ turn, tf.float32)
+        for table in (student.users, student.items)
+    ]
+    found = FullTopology(student, turned, entities=4)(BATCH)
+    assert float(found) == pytest.approx(0, abs=1e-10)
+
+
+def test_hierarchical_topology_by_hand(student, teacher):
+    """In the end the assignment is a choice of one group for each entity."""
+    layer = HierarchicalTopology(
+        student, teacher, entities=4, groups=2, balance=0.3, steps=10, seed=0
+    )
+    student.optimizer.iterations.assign(10)
+    t, s = (x.numpy() for x in layer.vectors(BATCH))
+    z = layer._assignment(tf.constant(t), student.optimizer.iterations).numpy()
+    np.testing.assert_allclose(np.sort(z, axis=1), [[0, 1]] * 8, atol=1e-6)
+    assign, first, second = (w.numpy() for w in layer.weights)
+    group = z.argmax(axis=1)
+    assert assign.shape == (6, 2)
+    rebuilt = np.stack(
+        [np.maximum(0, s[i] @ first[k]) @ second[k] for i, k in enumerate(group)]
+    )
+    groups = np.mean(np.sum((t - rebuilt) ** 2, axis=1))
+    same = group[:, None] == group
+    within = np.mean((_cosines(t) - _cosines(s))[same] ** 2)
+    present = [k for k in (0, 1) if np.any(group == k)]
+    means = [np.stack([x[group == k].mean(axis=0) for k in present]) for x in (t, s)]
+    between = np.sum((_cosines(means[0]) - _cosines(means[1])) ** 2) / 4
+    expected = 0.3 * (within + between) + 0.7 * groups
+    assert float(layer(BATCH)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_choice_of_groups_hardens(student, teacher):
+    layer = HierarchicalTopology(
+        student, teacher, entities=4, groups=3, balance=0.5, steps=10, seed=0
+    )
+    t, _ = layer.vectors(BATCH)
+    soft, hard = (
+        layer._assignment(t, tf.constant(step, tf.int64)).numpy() for step in (0, 10)
+    )
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+    assert soft.max() < 0.999
+    assert hard.max(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("topology", ["full", "hierarchical"])
+def test_the_student_lies_as_its_teacher_does(config, task, tmp_path, topology):
+    config.method.tkd.update(topology=topology, weight=30.0, balance=0.9, groups=3)
+    trained = base.train(task, config, tkd.train)
+    assert [each.name for each in trained.passes] == ["teacher", "select"]
+    width = config.model.gmf_dim + config.model.mlp_dim
+    assert trained.model.item_vectors().shape[1] == width // 2
+    assert not hasattr(trained.model, "topology")
+    again = base.restore(task, config, tkd.train)
+    for ours, theirs in zip(again.model.weights, trained.model.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    if topology == "hierarchical":
+        return
+    config.method.tkd.weight = 0.0
+    other = base.Task(task.split, 0, tmp_path / "b", task.console)
+    alone = base.train(other, config, tkd.train).model
+    teacher = base.restore(
+        task, config, lambda p, c: p.one("teacher", c, tkd.dense.make_tables)
+    )
+    like = cosines(teacher.model.item_vectors()).numpy()
+
+    def difference(model):
+        return np.mean((cosines(model.item_vectors()).numpy() - like) ** 2)
+
+    assert difference(trained.model) < difference(alone)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("weight", -1.0), ("entities", 1), ("groups", 0), ("balance", 2.0)],
+)
+def test_keys_out_of_range(config, task, key, value):
+    config.method.tkd[key] = value
+    with pytest.raises(UserError, match=f"`method.tkd.{key}` must be"):
+        base.train(task, config, tkd.train)
