@@ -1,0 +1,144 @@
+"""Tables whose rows are made of two smaller ones (Shi et al., KDD 2020)."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from dsl_tf import streams
+from dsl_tf.errors import UserError
+from dsl_tf.layers.tables import TableFactory
+from dsl_tf.plugins import choose
+
+#: How a row of each table become one.
+OPERATIONS: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+    "multiply": tf.multiply,
+    "add": tf.add,
+}
+
+
+class QuotientRemainderEmbedding(keras.layers.Layer):
+    """e_i = Q[i // m] ∘ R[i mod m]: another pair of rows for every i.
+
+    Args:
+      input_dim: n, rows.
+      output_dim: d, their width.
+      buckets: m, rows of R; Q has ceil(n / m).
+      embeddings_initializer: of Q. R starts around what changes nothing, 1 or 0.
+      operation: a name in `OPERATIONS`.
+      **kwargs: as for `keras.layers.Layer`.
+
+    Raises:
+      UserError: no such operation.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        buckets: int,
+        embeddings_initializer: keras.initializers.Initializer,
+        operation: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self._rows, self._width, self._buckets = input_dim, output_dim, buckets
+        self._initializer = embeddings_initializer
+        self._compose = choose(OPERATIONS, operation, "operation")
+        self._neutral = 1.0 if operation == "multiply" else 0.0
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create both tables."""
+        quotients = -(-self._rows // self._buckets)
+        self.quotient = self.add_weight(
+            name="quotient",
+            shape=(quotients, self._width),
+            initializer=self._initializer,
+        )
+        config = self._initializer.get_config()
+        spread = keras.initializers.RandomNormal(
+            self._neutral,
+            config.get("stddev", 0.1),
+            streams.key(config.get("seed") or 0, "initial/remainder"),
+        )
+        self.remainder = self.add_weight(
+            name="remainder", shape=(self._buckets, self._width), initializer=spread
+        )
+        super().build(input_shape)
+
+    def call(self, rows: tf.Tensor) -> tf.Tensor:
+        """Look up rows, int [...] -> [..., d]."""
+        rows = tf.convert_to_tensor(rows)
+        return self._compose(
+            tf.gather(self.quotient, rows // self._buckets),
+            tf.gather(self.remainder, rows % self._buckets),
+        )
+
+    def whole(self) -> tf.Tensor:
+        """All rows in their dense form, [n, d]."""
+        return self(tf.range(self._rows))
+
+    def products(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Inner products with all rows: [B, d] -> [B, n]."""
+        return tf.matmul(inputs, self.whole(), transpose_b=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class HashedTables(TableFactory):
+    """`QuotientRemainderEmbedding` tables.
+
+    Attributes:
+      num_users: rows of the user vocabulary.
+      num_items: rows of the item vocabulary.
+      joint: one pair of tables for users and items, or one for each.
+      share: the most that both tables take of the rows, in (0, 1].
+      operation: see there.
+    """
+
+    num_users: int
+    num_items: int
+    joint: bool
+    share: float
+    operation: str
+
+    def _rows(self, kind: str) -> int:
+        users, items = self.num_users, self.num_items
+        return {"users": users, "items": items, "both": users + items}[kind]
+
+    def _table(
+        self,
+        kind: str,
+        width: int,
+        name: str,
+        initializer: keras.initializers.Initializer,
+    ) -> QuotientRemainderEmbedding:
+        rows = self._rows(kind)
+        buckets = fewest_buckets(rows, self.share)
+        return QuotientRemainderEmbedding(
+            rows, width, buckets, initializer, self.operation, name=name
+        )
+
+
+def fewest_buckets(rows: int, share: float) -> int:
+    """The least m, and so the largest tables, with ceil(n / m) + m rows in a share.
+
+    Args:
+      rows: n.
+      share: in (0, 1].
+
+    Raises:
+      UserError: there is none: of n rows the least is about 2 sqrt(n).
+    """
+    for buckets in range(1, rows + 1):
+        taken = -(-rows // buckets) + buckets
+        if taken <= share * rows:
+            return buckets
+        if buckets * buckets > rows:
+            break
+    raise UserError(
+        "Quotient and remainder must fit into the share of rows that is left. "
+        f"Received: {share:.4g} of {rows} rows, where they take at least "
+        f"{min(-(-rows // m) + m for m in range(1, rows + 1))}."
+    )
