@@ -32,6 +32,11 @@ def lesson(
       UserError: the folder holds no finished run, or one of other tables; or an
         autoencoder, whose scores are not of pairs.
     """
+    if isinstance(passes.untrained(config, dense.make_tables), Autoencoder):
+        raise UserError(
+            f"The method {config.method.name} needs a backbone that scores pairs. "
+            f"Received: model.name={config.model.name}."
+        )
     if not folder:
         teacher = passes.backbone(config, dense.make_tables, name="teacher")
     else:
@@ -44,9 +49,4 @@ def lesson(
                 "The teacher must be a dense run of the same backbone, widths and "
                 f"data. Received: {folder}."
             ) from None
-    if isinstance(teacher, Autoencoder):
-        raise UserError(
-            f"The method {config.method.name} needs a backbone that scores pairs. "
-            f"Received: model.name={config.model.name}."
-        )
     return read(teacher)
