@@ -6,9 +6,9 @@ sparse ones. The PyTorch step is benchmarks/torch_lightgcn.py, run by the Python
 the variable `TORCH_PYTHON` names, whose environment needs requirements-torch.txt;
 without it only our own rows are printed. Each runs in a process of its own.
 `sampled softmax` is the step by which the results are made: 8192 positives, with 256
-negatives for every 256. Ratios are PyTorch's step divided by the row. The product is bound by
-memory, which other guests of a machine share: all rows are measured in turn, `ROUNDS`
-times, and a row is the median of its rounds.
+negatives for every 256. Ratios are PyTorch's step divided by the row. The product is
+bound by memory, which other guests of a machine share: all rows are measured in turn,
+`ROUNDS` times, and a row is the median of its rounds.
 """
 
 import json

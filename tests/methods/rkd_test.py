@@ -53,7 +53,7 @@ def test_the_loss_by_hand(warm_up_steps):
 
 
 def test_the_student_learns_the_teachers_ranking(config, small_split, task):
-    config.train.epochs = 5
+    config.train.epochs = 3
     config.method.rkd.update(weight=1.0, decay=10.0, warm_up_epochs=99)
     trained = base.train(task, config, rkd.train)
     assert [each.name for each in trained.passes] == ["teacher", "select"]

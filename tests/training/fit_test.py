@@ -236,5 +236,5 @@ def test_a_batch_larger_than_the_data_is_the_data(config, train, tmp_path):
     config.method.name = "dense"
     config.train.update(epochs=1, batch_size=10**6)
     trained = train(config, tmp_path)
-    assert trained.passes[0].size.positives == 13490
+    assert trained.passes[0].cost.size.positives == 13490
     assert trained.passes[0].state.history[-1]["step"] == 1
