@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from dsl_tf import streams
 from dsl_tf.errors import UserError
-from dsl_tf.layers.tables import TableFactory
+from dsl_tf.layers.tables import DenseTables
 from dsl_tf.plugins import choose
 
 #: How a row of each table become one.
@@ -86,26 +86,16 @@ class QuotientRemainderEmbedding(keras.layers.Layer):
 
 
 @dataclasses.dataclass(frozen=True)
-class HashedTables(TableFactory):
+class HashedTables(DenseTables):
     """`QuotientRemainderEmbedding` tables.
 
     Attributes:
-      num_users: rows of the user vocabulary.
-      num_items: rows of the item vocabulary.
-      joint: one pair of tables for users and items, or one for each.
       share: the most that both tables take of the rows, in (0, 1].
       operation: see there.
     """
 
-    num_users: int
-    num_items: int
-    joint: bool
-    share: float
-    operation: str
-
-    def _rows(self, kind: str) -> int:
-        users, items = self.num_users, self.num_items
-        return {"users": users, "items": items, "both": users + items}[kind]
+    share: float = 1.0
+    operation: str = "multiply"
 
     def _table(
         self,
