@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from dsl_tf import plugins
+from dsl_tf import config_files, plugins
 from dsl_tf.errors import UserError
 
 
@@ -51,3 +51,15 @@ def test_an_error_inside_a_plugin_is_not_hidden(package, tmp_path):
 )
 def test_our_own(folder, some):
     assert some <= set(plugins.names(f"dsl_tf.{folder}"))
+
+
+def test_settings_are_those_of_the_modules():
+    found = plugins.settings("dsl_tf.methods")
+    assert found["lottery_ticket"] == {"share": 0.1}
+    assert "dense" not in found
+    for name, settings in found.items():
+        module = plugins.find("dsl_tf.methods", name, "method")
+        assert settings == module.SETTINGS
+    config = config_files.load(config_files.find("mf.py"))
+    for name, settings in found.items():
+        assert config.method[name].to_dict() == settings
