@@ -16,6 +16,8 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     if not found:
         return None
     state: dict[str, Any] = json.loads(found[-1].read_text("utf-8"))
+    if "exploration" in state:  # its name in runs of before
+        state["companion"] = state.pop("exploration")
     return state
 
 

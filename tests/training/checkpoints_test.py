@@ -30,6 +30,12 @@ def test_the_newest_comes_back_and_is_the_only_one(tmp_path, folder, variable):
     assert checkpoints.read_state(tmp_path)["step"] == 100
 
 
+def test_a_state_of_before_is_read_by_its_new_name(tmp_path, folder):
+    folder.save(3, {"step": 3, "exploration": {"records": []}})
+    found = {"step": 3, "companion": {"records": []}}
+    assert checkpoints.read_state(tmp_path) == found
+
+
 def test_a_full_disk_leaves_the_last_good_one(tmp_path, folder, variable, monkeypatch):
     folder.save(7, {"step": 7})
 
