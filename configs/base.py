@@ -61,6 +61,14 @@ def get_config() -> config_dict.ConfigDict:
     # Algorithm 1 read literally: an exploration takes the optimiser's place.
     config.sparsity.exploration_replaces_step = False
 
+    config.budget = config_dict.ConfigDict()
+    # Of one .tflite file, at most: picks what the method gives up, such as
+    # `sparsity.target`. 0: no such limit.
+    config.budget.bytes = 0
+    # Which of `export.formats` that is; '': the most precise whose dense tables fit,
+    # else the least precise.
+    config.budget.format = ""
+
     config.pruning = config_dict.ConfigDict()
     config.pruning.criterion = "magnitude"  # Of dsl_tf/sparsity/pruning.py.
 

@@ -234,8 +234,9 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 )
             )
             more_would_help = rows < min(weight.shape[0], self._recorder_rows)
-            short |= more_would_help and exchange.offered < 2 * exchange.asked
-            if 2 * exchange.offered < exchange.asked and name not in self._warned:
+            possible = min(exchange.asked, math.prod(weight.shape) - weight.nnz)
+            short |= more_would_help and exchange.offered < 2 * possible
+            if 2 * exchange.offered < possible and name not in self._warned:
                 self._warned.add(name)  # `records` tell of the later ones
                 warnings.warn(
                     f"Step {step}, {name}: {exchange.offered} positions had a "

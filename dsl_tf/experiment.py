@@ -1,5 +1,6 @@
 """A whole experiment: data, split, training, evaluation, costs, export, report."""
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Mapping
@@ -82,12 +83,14 @@ def _run(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
+    checkpoints = folder / methods.CHECKPOINTS
+    config = methods.settled(checkpoints, config, method, split, seed)
     accept = functools.partial(
         artefacts.check_backbone,
         formats=config.export.formats,
         table_bytes=config.export.table_bytes,
     )
-    task = methods.Task(split, seed, folder / methods.CHECKPOINTS, console, accept)
+    task = methods.Task(split, seed, checkpoints, console, accept)
     trained = methods.train(task, config, method.train)
     results.write_history(folder, trained.selection)
     if not (folder / results.METRICS).exists():  # the test set is read once
@@ -129,21 +132,21 @@ def _export(
     def measure(score: Score) -> Mapping[str, float]:
         return protocol.evaluate(score, split, "test", cutoffs, config.data.seed).mean
 
+    file, asked = artefacts.FORMATS.get(config.budget.format), config.budget.bytes
     exported = artefacts.export_model(
         trained.model,
         trained.split,
         folder,
         **_export_settings(config),
+        limits={file: asked} if file and asked else {},
         seed=config.data.seed,
         measure=measure if config.export.evaluate else None,
     )
     # Formats that an earlier export wrote are still there.
-    cost = {
-        **cost,
-        "files": cost.get("files", {}) | exported.files,
-        "files_detail": cost.get("files_detail", {}) | exported.files_detail,
-        "files_metrics": cost.get("files_metrics", {}) | exported.files_metrics,
-    }
+    found = dataclasses.asdict(exported).items()
+    cost = cost | {key: cost.get(key, {}) | new for key, new in found}
+    if asked:
+        cost["budget"] = {"asked": asked, "got": cost["files"][file], "file": file}
     results.write(folder, results.COST, cost)
 
 
@@ -269,8 +272,9 @@ def _restore(
     split = _load(config, console)
     run_folder.check_fingerprint(settings, split, folder)
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    checkpoints = folder / methods.CHECKPOINTS
-    task = methods.Task(split, settings["seed"], checkpoints, console)
+    checkpoints, seed = folder / methods.CHECKPOINTS, settings["seed"]
+    config = methods.settled(checkpoints, config, method, split, seed)
+    task = methods.Task(split, seed, checkpoints, console)
     return config, split, methods.restore(task, config, method.train)
 
 

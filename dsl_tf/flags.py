@@ -31,6 +31,10 @@ _MODE_OF_FLAG = {
 }
 
 
+#: Keys that `budget.bytes` sets, or that would contradict it.
+_PICKED = ("sparsity.target", "method.quantised.bits", "export.table_bytes")
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What the user asked for, checked as far as that goes without the data.
@@ -125,8 +129,10 @@ def default_output_dir(config: config_dict.ConfigDict) -> str:
     if config.data.path:
         data = Path(config.data.path).resolve().name.split(".")[0]
     dense = config.method.name == "dense"
-    sparsity = 0.0 if dense else config.sparsity.target
-    return f"saved_models/{config.model.name}-{data}-{config.method.name}-{sparsity:g}"
+    size = f"{0.0 if dense else config.sparsity.target:g}"
+    if config.budget.bytes:
+        size = f"{config.budget.bytes}-bytes"
+    return f"saved_models/{config.model.name}-{data}-{config.method.name}-{size}"
 
 
 def help_text() -> str:
@@ -236,7 +242,21 @@ def _read_config(
     if chosen and not colon and config_files.takes_data(path):
         config = config_files.load(path, chosen)
         overrides = config_files.override(config, keys)
+    _check_budget(config, overrides)
     return config, overrides
+
+
+def _check_budget(config: config_dict.ConfigDict, overrides: dict[str, Any]) -> None:
+    """A budget in bytes picks what else a user could have asked for."""
+    asked = config.budget.bytes
+    if asked < 0:
+        raise UserError(f"`budget.bytes` must be at least 0. Received: {asked}.")
+    picked = [key for key in _PICKED if key in overrides]
+    if asked and picked:
+        raise UserError(
+            f"`budget.bytes` picks `{picked[0]}`: only one of the two can be given. "
+            f"Received: budget.bytes={asked}, {picked[0]}={overrides[picked[0]]}."
+        )
 
 
 def _export_overrides(mode: str, keys: Sequence[str]) -> dict[str, Any]:

@@ -70,6 +70,10 @@ def test_keys_and_flags_come_in_any_order():
             ],
             "neumf-demo-random_pruning-0.95",
         ),
+        (
+            ["--config=configs/mf.py", "--config.budget.bytes=500_000"],
+            "mf-demo-dsl-500000-bytes",
+        ),
     ],
 )
 def test_default_output_dir(arguments, expected):
@@ -150,6 +154,19 @@ def test_export(run):
         (["--config=configs/neumf.py", "--resume", "--overwrite"], "Only one of"),
         (["--config=configs/base.py"], "lacks model.name"),
         (["--config=nowhere.py"], "configs/neumf.py"),
+        (
+            ["--config=configs/mf.py", "--config.budget.bytes=-1"],
+            "`budget.bytes` must be at least 0. Received: -1.",
+        ),
+        (
+            [
+                "--config=configs/mf.py",
+                "--config.budget.bytes=9000",
+                "--config.sparsity.target=.9",
+            ],
+            "picks `sparsity.target`: only one of the two can be given. Received: "
+            "budget.bytes=9000, sparsity.target=0.9.",
+        ),
         (["--mode=evaluate"], "needs --output_dir"),
         (
             ["--mode=evaluate", "--output_dir={run}", "--config=a.py"],

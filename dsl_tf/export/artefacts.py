@@ -1,6 +1,7 @@
 """All files that a finished run hands out."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -73,6 +74,7 @@ def export_model(
     layout: str = "small",
     formats: Sequence[str] = DEFAULT_FORMATS,
     table_bytes: int = 0,
+    limits: Mapping[str, int] | None = None,
     seed: int = 0,
     measure: Measure | None = None,
 ) -> ExportedFiles:
@@ -95,6 +97,8 @@ def export_model(
       table_bytes: what the tables of each file may take; the smallest weights are
         left out of it. 0: they are whole, as they always are in
         `saved_model_factored`.
+      limits: `.tflite` file to the bytes that it may take; the smallest weights are
+        left out of it.
       seed: the seed of the evaluation's tie-break.
       measure: finds the metrics of what each file's numbers score.
 
@@ -114,22 +118,28 @@ def export_model(
     if users == "all":
         device_tables["users"] = "small"
 
-    def fitted(coding: str, layouts: Mapping[str, str]) -> FrozenModel:
-        if not table_bytes:
-            return frozen
-        return within_bytes(frozen, coding, layouts, table_bytes)
+    def fitted(coding: str, layouts: Mapping[str, str], most: int) -> FrozenModel:
+        return within_bytes(frozen, coding, layouts, most) if most else frozen
+
+    def device(name: str, most: int) -> DeviceModule:
+        coding = tflite.FILES[name]
+        model = fitted(coding, device_tables, most)
+        return DeviceModule(model, coding, k, layout, users == "all")
 
     module: ServingModule | DeviceModule
     for name in (FORMATS[format_name] for format_name in formats):
         path = folder / name
         if name in tflite.FILES:
-            coding = tflite.FILES[name]
-            model = fitted(coding, device_tables)
-            module = DeviceModule(model, coding, k, layout, users == "all")
+            module = device(name, table_bytes)
             tflite.convert(module, path)
+            limit = (limits or {}).get(name, math.inf)
+            # Not always at the first time: layouts differ in their operations.
+            while (size := files.size(path)) > limit:
+                module = device(name, module.table_bytes - (size - int(limit)))
+                tflite.convert(module, path)
         else:
-            whole = name == FACTORED
-            model = frozen if whole else fitted("float32", ServingModule.LAYOUTS)
+            most = 0 if name == FACTORED else table_bytes
+            model = fitted("float32", ServingModule.LAYOUTS, most)
             module = SERVED[name](model, k)
             saved_model.save(module, path)
         written[name] = files.size(path)
@@ -193,4 +203,17 @@ def check_backbone(
         raise UserError(
             "`export.table_bytes` must be 0 where user vectors are made of histories. "
             f"Received: model.name={backbone.name}, export.table_bytes={table_bytes}."
+        )
+
+
+def check_limit(backbone: Backbone) -> None:
+    """Refuses a limit in bytes for a file that cannot be held to it.
+
+    Raises:
+      UserError: the backbone's vectors are made of more than its tables of vectors.
+    """
+    if isinstance(backbone, Autoencoder):
+        raise UserError(
+            "`budget.bytes` must be 0 where user vectors are made of histories. "
+            f"Received: model.name={backbone.name}."
         )

@@ -109,6 +109,24 @@ class Vector(tf.Module):
         return tf.slice(tf.reshape(numbers, [-1]), [begin - per * first], [count])
 
 
+class Extent(NamedTuple):
+    """What the bytes of a table depend on, in whatever layout.
+
+    Attributes:
+      rows: of the table.
+      width: its columns.
+      nnz: codes that are not zero.
+      packing: of the codes.
+      scaled: whether each row has a scale.
+    """
+
+    rows: int
+    width: int
+    nnz: int
+    packing: Packing
+    scaled: bool
+
+
 class Coded(NamedTuple):
     """A table whose weights are codes.
 
@@ -123,6 +141,12 @@ class Coded(NamedTuple):
     codes: scipy.sparse.csr_matrix
     scale: np.ndarray | None
     packing: Packing
+
+    @property
+    def extent(self) -> Extent:
+        rows, width = self.codes.shape
+        scaled = self.scale is not None
+        return Extent(rows, width, self.codes.nnz, self.packing, scaled)
 
 
 def _half(table: scipy.sparse.csr_matrix) -> tuple[np.ndarray, None]:

@@ -1,8 +1,8 @@
-"""Which layout a table gets: the one of fewest bytes."""
+"""Which layout a table gets: the one of fewest bytes, operations included."""
 
 import scipy.sparse
 
-from dsl_tf.export.codings import BFLOAT16, Coded, encode
+from dsl_tf.export.codings import BFLOAT16, Extent, encode
 from dsl_tf.export.packed import BitmapTable, ColumnsTable
 from dsl_tf.export.tables import DenseTable, Table
 
@@ -14,7 +14,7 @@ LAYOUTS: dict[str, tuple[type[Table], ...]] = {
 
 
 def store(matrix: scipy.sparse.csr_matrix, coding: str, layout: str) -> Table:
-    """The table in the layout that takes the fewest bytes.
+    """The table in the layout that takes the fewest bytes with what reads it.
 
     Args:
       matrix: float32 [rows, width], columns ascending in each row.
@@ -23,16 +23,21 @@ def store(matrix: scipy.sparse.csr_matrix, coding: str, layout: str) -> Table:
         with all rows; the bitmap is then left out. Either may come out dense.
     """
     coded = encode(matrix, coding)
-    return _smallest(coded, layout)(coded)
+    return smallest(coded.extent, layout)(coded)
 
 
 def stored_bytes(matrix: scipy.sparse.csr_matrix, coding: str, layout: str) -> int:
     """Bytes of the table that `store` makes of the same arguments, by formula."""
-    coded = encode(matrix, coding)
+    return extent_bytes(encode(matrix, coding).extent, layout)
+
+
+def extent_bytes(extent: Extent, layout: str) -> int:
+    """Bytes of the table that `store` makes of codes of this extent."""
     # A scale takes two bytes, and two of them a unit.
-    scale = BFLOAT16.nbytes(matrix.shape[0]) if coded.scale is not None else 0
-    return _smallest(coded, layout).size(coded) + scale
+    scale = BFLOAT16.nbytes(extent.rows) if extent.scaled else 0
+    return smallest(extent, layout).size(extent) + scale
 
 
-def _smallest(coded: Coded, layout: str) -> type[Table]:
-    return min(LAYOUTS[layout], key=lambda kind: kind.size(coded))
+def smallest(extent: Extent, layout: str) -> type[Table]:
+    """The layout that `store` chooses for codes of this extent."""
+    return min(LAYOUTS[layout], key=lambda kind: kind.size(extent) + kind.graph_bytes)

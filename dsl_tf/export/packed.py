@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from dsl_tf.export.codings import INT16, UINT8, Coded, Packing, Vector
+from dsl_tf.export.codings import INT16, UINT8, Coded, Extent, Packing, Vector
 from dsl_tf.export.offsets import Offsets
 from dsl_tf.export.tables import Table, first_columns
 
@@ -62,16 +62,17 @@ class PackedTable(Table):
         return scores
 
     @staticmethod
-    def values_and_offsets(coded: Coded) -> int:
+    def values_and_offsets(extent: Extent) -> int:
         """Bytes that the layouts share."""
-        values = coded.packing.nbytes(coded.codes.nnz + 1)
-        return values + Offsets.size(*coded.codes.shape)
+        values = extent.packing.nbytes(extent.nnz + 1)
+        return values + Offsets.size(extent.rows, extent.width)
 
 
 class BitmapTable(PackedTable):
     """One bit a position: set where the weight is not zero."""
 
     rows_at_once = 700
+    graph_bytes = 11_000
 
     def __init__(self, coded: Coded) -> None:
         super().__init__(coded)
@@ -108,16 +109,17 @@ class BitmapTable(PackedTable):
         return taken
 
     @staticmethod
-    def size(coded: Coded) -> int:
+    def size(extent: Extent) -> int:
         """Codes and offsets, and ceil(width / 8) bytes a row."""
-        rows, width = coded.codes.shape
-        return PackedTable.values_and_offsets(coded) + rows * -(-width // 8)
+        bitmap = extent.rows * -(-extent.width // 8)
+        return PackedTable.values_and_offsets(extent) + bitmap
 
 
 class ColumnsTable(PackedTable):
     """The column of each non-zero: a byte, or two in tables beyond 256 wide."""
 
     rows_at_once = 1000
+    graph_bytes = 12_500
 
     def __init__(self, coded: Coded) -> None:
         super().__init__(coded)
@@ -151,10 +153,10 @@ class ColumnsTable(PackedTable):
         return taken
 
     @staticmethod
-    def size(coded: Coded) -> int:
+    def size(extent: Extent) -> int:
         """Codes and offsets, and the column of each code."""
-        columns = columns_packing(coded.codes.shape[1]).nbytes(coded.codes.nnz + 1)
-        return PackedTable.values_and_offsets(coded) + columns
+        columns = columns_packing(extent.width).nbytes(extent.nnz + 1)
+        return PackedTable.values_and_offsets(extent) + columns
 
 
 def columns_packing(width: int) -> Packing:

@@ -5,7 +5,8 @@ A method is a module with
     def train(passes: Passes, config: ConfigDict) -> Backbone
 
 and, where it has settings of its own, `SETTINGS`, their defaults by their names: they
-are the section `method.<its name>` of every config. It takes its passes one after the
+are the section `method.<its name>` of every config. One that can be held to a number of
+bytes has `within_bytes`, which of `_budget` it is. It takes its passes one after the
 other and returns the model to test and to export. Everything that it hands from one
 pass to the next it makes anew from the models of the passes, so that a run that was
 stopped goes on, and a finished one is read back, by the same function.
@@ -14,11 +15,14 @@ stopped goes on, and a finished one is read back, by the same function.
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import rich.console
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.methods import _budget
+from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone, make_model
 from dsl_tf.methods._passes import (
     REFIT,
@@ -49,6 +53,7 @@ __all__ = [
     "make_model",
     "restore",
     "selected",
+    "settled",
     "train",
 ]
 
@@ -80,6 +85,39 @@ class Trained:
     def selection(self) -> TrainingState:
         """How the pass ended that validation selected the model in."""
         return next(each.state for each in self.passes if each.name == SELECT)
+
+
+def settled(
+    folder: Path,
+    config: config_dict.ConfigDict,
+    method: ModuleType,
+    split: Split,
+    seed: int,
+) -> config_dict.ConfigDict:
+    """The config with what `budget.bytes` picks, once for all resumes of a run.
+
+    Args:
+      folder: of the run's checkpoints.
+      config: the whole config.
+      method: the method's module.
+      split: what is trained on.
+      seed: of the run.
+
+    Raises:
+      UserError: method, backbone or formats have no use for a budget; or no file is
+        as small.
+    """
+    if not config.budget.bytes:
+        return config
+    choice = Choices(folder).get(
+        "budget", lambda: _budget.picked(config, method, split, seed)
+    )
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict(
+        # JSON has no tuples.
+        {k: tuple(v) if isinstance(v, list) else v for k, v in choice.value.items()}
+    )
+    return config
 
 
 def train(task: Task, config: config_dict.ConfigDict, method: Method) -> Trained:

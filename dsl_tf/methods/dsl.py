@@ -7,7 +7,7 @@ from ml_collections import config_dict
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.layers.tables import SparseTables
-from dsl_tf.methods import base
+from dsl_tf.methods import _budget, base
 from dsl_tf.plugins import choose
 from dsl_tf.sparsity import growth, pruning
 from dsl_tf.training.companions import Explorations
@@ -82,6 +82,10 @@ def interval(config: config_dict.ConfigDict, planned_steps: int) -> int:
 
 def _end_step(config: config_dict.ConfigDict, planned_steps: int) -> int:
     return int(config.sparsity.end_fraction * planned_steps)
+
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

@@ -19,7 +19,7 @@ from ml_collections import config_dict
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
 from dsl_tf.layers.pruned import PrunedEmbedding, PrunedTables
-from dsl_tf.methods import _tickets, _weights, base, dsl
+from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
 from dsl_tf.training.companions import Companion
 from dsl_tf.types import Split
 
@@ -30,6 +30,9 @@ SETTINGS = {
     "begin_fraction": 0.1,
     "end_fraction": 0.5,
 }
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

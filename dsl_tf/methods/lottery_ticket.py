@@ -9,12 +9,15 @@ dense pass and 16 sparse ones.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import _tickets, base
+from dsl_tf.methods import _budget, _tickets, base
 
 SETTINGS = {
     # Of the weights that are left, pruned in each round.
     "share": 0.1,
 }
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

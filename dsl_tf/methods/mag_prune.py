@@ -13,7 +13,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _tickets, _weights, base
+from dsl_tf.methods import _budget, _tickets, _weights, base
 from dsl_tf.sparsity import initialization
 from dsl_tf.training.evaluator import selection_metric
 
@@ -21,6 +21,10 @@ SETTINGS = {
     # k, weights of each row that stay in any case; -1: chosen on validation.
     "protected": -1,
 }
+
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

@@ -8,7 +8,10 @@ again with a mask that is never moved (Frankle and Carbin 2019, one round).
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import _tickets, base
+from dsl_tf.methods import _budget, _tickets, base
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

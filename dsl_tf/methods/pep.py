@@ -18,7 +18,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding, SoftThresholdTables
-from dsl_tf.methods import _tickets, _weights, base, dsl
+from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.selection import Scores, highest
 from dsl_tf.training.companions import Companion
@@ -30,6 +30,9 @@ SETTINGS = {
     # S at first; a threshold is sigmoid(S).
     "initial_threshold": -8.0,
 }
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

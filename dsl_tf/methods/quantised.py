@@ -11,7 +11,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.export.quantize import INT4_LIMIT, INT8_LIMIT, quantize_rows
-from dsl_tf.methods import _weights, base, dense
+from dsl_tf.methods import _budget, _weights, base, dense
 from dsl_tf.plugins import choose
 
 SETTINGS = {
@@ -20,6 +20,10 @@ SETTINGS = {
 }
 
 _LIMITS = {"8": INT8_LIMIT, "4": INT4_LIMIT}
+
+
+#: A budget in bytes leaves so many bits.
+within_bytes = _budget.by_bits
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

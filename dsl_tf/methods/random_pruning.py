@@ -6,7 +6,10 @@ The paper's row "RP" (DSL sec. 4.1.3): DSL with an update ratio of zero.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import base, dsl
+from dsl_tf.methods import _budget, base, dsl
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

@@ -9,7 +9,7 @@ exchange falls is not taken, as in the original.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import base, dsl
+from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.training.companions import Explorations
 
 SETTINGS = {
@@ -20,6 +20,9 @@ SETTINGS = {
     # Of the planned steps: after which the mask is fixed.
     "end_fraction": 0.75,
 }
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

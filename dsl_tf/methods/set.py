@@ -9,7 +9,7 @@ magnitude. No gradient of an inactive weight is needed.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import base, dsl
+from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.training.companions import Explorations
 
 SETTINGS = {
@@ -18,6 +18,9 @@ SETTINGS = {
     # Steps between exchanges; 0: an epoch.
     "update_interval": 0,
 }
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

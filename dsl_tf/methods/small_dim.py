@@ -7,8 +7,11 @@ are at most those of the non-zeros of a sparse run, whose positions cost some mo
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import base, dense
+from dsl_tf.methods import _budget, base, dense
 from dsl_tf.methods._narrow import narrowed
+
+#: A budget in bytes leaves so many columns.
+within_bytes = _budget.by_width
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

@@ -22,7 +22,7 @@ from ml_collections import config_dict
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import SparseTables
-from dsl_tf.methods import base, dsl
+from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.nmf import NmfMasks
 from dsl_tf.training.companions import Explorations
@@ -36,6 +36,10 @@ SETTINGS = {
     # Share of the rows that can grow, in each interval.
     "sampled_rows": 0.5,
 }
+
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

@@ -9,7 +9,7 @@ fine-tuning, Han et al. 2015), is `rewind=none`.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.methods import _tickets, base
+from dsl_tf.methods import _budget, _tickets, base
 
 SETTINGS = {
     # What each round starts from: random, new weights; none, those trained last.
@@ -17,6 +17,9 @@ SETTINGS = {
     # Of the weights that are left, pruned in each round.
     "share": 0.1,
 }
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:

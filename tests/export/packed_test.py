@@ -49,7 +49,7 @@ def test_rows_products_and_bytes(rounded, kind, coding, rows, width, sparsity, s
     wanted = vector @ expected[begin : begin + count].T
     np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-4)
     scale = 0 if coded.scale is None else 4 * -(-rows // 2)
-    assert stored.nbytes == kind.size(coded) + scale
+    assert stored.nbytes == kind.size(coded.extent) + scale
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,8 +75,8 @@ def test_bytes_by_hand():
     offsets = 4 * 4 + 2 * 256
     assert Offsets.size(128, 16) == offsets
     coded = encode(matrix, "float32")
-    assert DenseTable.size(coded) == 128 * 16 * 4
-    assert BitmapTable.size(coded) == 4 * 513 + offsets + 128 * 2
-    assert ColumnsTable.size(coded) == 4 * 513 + offsets + 513
-    assert BitmapTable.size(encode(matrix, "int4")) == 257 + offsets + 128 * 2
-    assert DenseTable.size(encode(matrix, "int4")) == 128 * 8
+    assert DenseTable.size(coded.extent) == 128 * 16 * 4
+    assert BitmapTable.size(coded.extent) == 4 * 513 + offsets + 128 * 2
+    assert ColumnsTable.size(coded.extent) == 4 * 513 + offsets + 513
+    assert BitmapTable.size(encode(matrix, "int4").extent) == 257 + offsets + 128 * 2
+    assert DenseTable.size(encode(matrix, "int4").extent) == 128 * 8

@@ -1,0 +1,204 @@
+"""A budget in bytes: what a method makes of it before it is trained.
+
+The budget is that of one `.tflite` file. Precision is the cheapest that a file can
+give up, so the value type is the first of the config's formats, from float32 down,
+whose dense tables fit; where none fits it is the last, and the method gives up what is
+its own to give up: weights, columns or bits. The export leaves out the last few of the
+smallest weights where the file of the trained model is still too large.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from ml_collections import config_dict
+
+from dsl_tf import plugins
+from dsl_tf.errors import UserError
+from dsl_tf.export.artefacts import FORMATS, check_limit
+from dsl_tf.export.frozen import freeze
+from dsl_tf.export.sizes import DeviceSizes, Rests
+from dsl_tf.export.tflite import FILES
+from dsl_tf.layers.tables import SparseTables
+from dsl_tf.methods._models import make_backbone
+from dsl_tf.methods._narrow import narrowed, widths
+from dsl_tf.types import Split
+
+#: Of the tables of a sparse model: with fewer weights its rows are made narrower.
+LEAST_DENSITY = 1 / 8
+
+
+#: From the whole config, a split and a seed to keys of the config, with dots, and their
+#: values; `budget.format` is one of them.
+WithinBytes = Callable[[config_dict.ConfigDict, Split, int], dict[str, Any]]
+
+
+def picked(
+    config: config_dict.ConfigDict, method: ModuleType, split: Split, seed: int
+) -> dict[str, Any]:
+    """What `budget.bytes` picks.
+
+    Args:
+      config: the whole config.
+      method: the module of a method; its `within_bytes` picks.
+      split: what is trained on.
+      seed: of the run.
+
+    Raises:
+      UserError: the method, the backbone or the formats have no use for a budget; or
+        it is smaller than any file.
+    """
+    within_bytes: WithinBytes | None = getattr(method, "within_bytes", None)
+    if within_bytes is None:
+        raise UserError(
+            "`budget.bytes` needs a method that can be held to a number of bytes: "
+            f"{', '.join(_known())}. Received: method.name={config.method.name}."
+        )
+    return within_bytes(config, split, seed)
+
+
+def by_sparsity(
+    config: config_dict.ConfigDict, split: Split, seed: int
+) -> dict[str, Any]:
+    """Fewer weights, in rows as wide as leaves `LEAST_DENSITY` of them."""
+    limit, formats, rests = config.budget.bytes, _formats(config), Rests()
+    for changes, narrower in _halvings(config):
+        sizes = _sizes(narrower, split, seed, rests)
+        dense = _first_dense(sizes, formats, limit)
+        if dense is not None:
+            return {**changes, "budget.format": dense, "sparsity.target": 0.0}
+        coding, least = _coding(formats[-1]), int(LEAST_DENSITY * sizes.positions)
+        if sizes.tables(coding, least) > limit:
+            continue
+        nnz = sizes.most(coding, limit)
+        if nnz >= least:
+            sparsity = 1.0 - nnz / sizes.positions
+            return {
+                **changes,
+                "budget.format": formats[-1],
+                "sparsity.target": sparsity,
+            }
+    raise _too_small(config, sizes.file(coding, least))
+
+
+def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
+    """Fewer columns: `sparsity.target` is their share that goes."""
+    limit, formats = config.budget.bytes, _formats(config)
+    dense = _first_dense(_sizes(config, split, seed), formats, limit)
+    if dense is not None:
+        return {"budget.format": dense, "sparsity.target": 0.0}
+
+    def sizes(columns: int, rests: Rests | None = None) -> DeviceSizes:
+        return _sizes(narrowed(config, columns / widest), split, seed, rests)
+
+    coding, rests = _coding(formats[-1]), Rests()
+    widest = max((config.model[key] for key in widths(config)), default=1)
+    fits, too_wide = 0, widest
+    while too_wide - fits > 1:
+        middle = (fits + too_wide) // 2
+        if _first_dense(sizes(middle, rests), formats[-1:], limit) is None:
+            too_wide = middle
+        else:
+            fits = middle
+    # The rest may take a few bytes more at this width.
+    while fits and _first_dense(sizes(fits), formats[-1:], limit) is None:
+        fits -= 1
+    if not fits:
+        least = sizes(1)
+        raise _too_small(config, least.file(coding, least.positions))
+    return {"budget.format": formats[-1], "sparsity.target": 1.0 - fits / widest}
+
+
+def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
+    """Fewer bits a weight, whatever formats the config has."""
+    sizes = _sizes(config, split, seed)
+    bits = {"tflite_int8": 8, "tflite_int4": 4}
+    name = _first_dense(sizes, list(bits), config.budget.bytes)
+    if name is None:
+        raise _too_small(config, sizes.file("int4", sizes.positions))
+    others = [each for each in config.export.formats if each not in bits]
+    return {
+        "budget.format": name,
+        "export.formats": (*others, name),
+        "method.quantised.bits": bits[name],
+    }
+
+
+def _formats(config: config_dict.ConfigDict) -> list[str]:
+    """The formats of the config that are `.tflite` files, the most precise first."""
+    asked = config.budget.format
+    if asked and asked not in config.export.formats:
+        raise UserError(
+            "`budget.format` must be one of `export.formats`, "
+            f"{', '.join(config.export.formats)}. Received: {asked!r}."
+        )
+    among = [asked] if asked else config.export.formats
+    found = [name for name in FORMATS if name in among and FORMATS[name] in FILES]
+    if not found:
+        raise UserError(
+            "`budget.bytes` needs a .tflite file among `export.formats`. "
+            f"Received: {', '.join(among)}."
+        )
+    return found
+
+
+def _coding(name: str) -> str:
+    return FILES[FORMATS[name]]
+
+
+def _first_dense(sizes: DeviceSizes, formats: list[str], limit: int) -> str | None:
+    """The first format that fits with all weights of its tables."""
+    for name in formats:
+        coding, nnz = _coding(name), sizes.positions
+        if sizes.tables(coding, nnz) <= limit and sizes.file(coding, nnz) <= limit:
+            return name
+    return None
+
+
+def _halvings(
+    config: config_dict.ConfigDict,
+) -> Iterator[tuple[dict[str, int], config_dict.ConfigDict]]:
+    """The config, then with its widths halved again and again, and what changed."""
+    yield {}, config
+    keys = widths(config)
+    share = 1.0
+    while any(config.model[key] * share > 1 for key in keys):
+        share /= 2
+        narrower = narrowed(config, share)
+        yield {f"model.{key}": narrower.model[key] for key in keys}, narrower
+
+
+def _sizes(
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    rests: Rests | None = None,
+) -> DeviceSizes:
+    """Of the files of a model whose weights are few: only shapes are of interest."""
+    tables = SparseTables(
+        split.activity(), split.popularity(), 0.99, "packed", joint=False, seed=seed
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rows without a weight
+        model = make_backbone(split, config, tables, seed)
+        check_limit(model)
+        frozen = freeze(model, split, config.data.seed)
+    with_users = config.export.users == "all"
+    export = config.export
+    return DeviceSizes(frozen, export.k, export.layout, with_users, rests)
+
+
+def _too_small(config: config_dict.ConfigDict, smallest: int) -> UserError:
+    return UserError(
+        f"`budget.bytes` must be at least {smallest:,} for the method "
+        f"{config.method.name} and this model and data. "
+        f"Received: {config.budget.bytes:,}."
+    )
+
+
+def _known() -> list[str]:
+    package = "dsl_tf.methods"
+    names = plugins.names(package)
+    modules = {name: plugins.find(package, name, "method") for name in names}
+    return [name for name in names if hasattr(modules[name], "within_bytes")]

@@ -1,0 +1,139 @@
+"""What a budget in bytes picks, and that the file keeps to it."""
+
+import json
+
+import pytest
+
+from dsl_tf import config_files, experiment, plugins
+from dsl_tf.errors import UserError
+from dsl_tf.methods import base
+
+#: Of a file. MF has 800 rows of 512 weights; beside its tables it takes 50,000 bytes
+#: if they are dense, and some 20,000 more if they are packed.
+BYTES = 250_000
+
+
+@pytest.fixture
+def config(request, small_config, small_csv):
+    model, method = request.param
+    config = config_files.load(config_files.find(f"{model}.py"), "own")
+    config.train.update(small_config.train)
+    config.train.epochs = 1
+    config.sparsity.update_interval = small_config.sparsity.update_interval
+    config.method.name = method
+    config.data.path = str(small_csv)
+    if model == "mf":
+        config.model.embedding_dim = 512
+    config.export.formats = ("tflite_fp16", "tflite_int8")
+    config.budget.bytes = BYTES
+    return config
+
+
+def _for(*pairs):
+    return pytest.mark.parametrize("config", pairs, indirect=True)
+
+
+def _settled(config, split, folder):
+    method = plugins.find("dsl_tf.methods", config.method.name, "method")
+    return base.settled(folder, config, method, split, 0)
+
+
+def _slow(*pair):
+    return pytest.param(pair, marks=pytest.mark.slow)
+
+
+@_for(
+    ("mf", "dsl"),
+    _slow("neumf", "dsl"),
+    _slow("lightgcn", "dsl"),
+    _slow("mf", "sparserec"),
+    _slow("neumf", "mag_prune"),
+    _slow("lightgcn", "small_dim"),
+    _slow("neumf", "small_dim"),
+    _slow("mf", "quantised"),
+)
+def test_the_file_keeps_to_it(config, tmp_path):
+    config.export.formats = ("tflite_int8",)
+    if config.method.name == "quantised":
+        config.budget.bytes += 30_000  # a little more than int4 takes
+    folder = tmp_path / "run"
+    experiment.train(config.lock(), folder)
+    asked = config.budget.bytes
+    budget = json.loads((folder / "cost.json").read_text())["budget"]
+    assert budget["asked"] == asked
+    assert budget["got"] == (folder / budget["file"]).stat().st_size
+    # A column more of a dense table, or four bits a weight, are many bytes.
+    least = 0.95 if config.method.name in ("dsl", "sparserec", "mag_prune") else 0.75
+    assert least * asked < budget["got"] <= asked
+    before = (folder / budget["file"]).read_bytes()
+    (folder / budget["file"]).unlink()
+    experiment.export(folder, None, {})
+    assert (folder / budget["file"]).read_bytes() == before
+
+
+@_for(("mf", "dsl"))
+def test_precision_goes_first(config, small_split, tmp_path):
+    def found(**changes):
+        config.budget.update(changes)
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        settled = _settled(config, small_split, folder)
+        return settled.budget.format, settled.sparsity.target
+
+    assert found(bytes=1_000_000) == ("tflite_fp16", 0.0)
+    assert found(bytes=500_000) == ("tflite_int8", 0.0)
+    name, sparsity = found(bytes=350_000)
+    assert name == "tflite_int8"
+    assert 0.3 < sparsity < 0.8
+    name, sparser = found(bytes=350_000, format="tflite_fp16")
+    assert name == "tflite_fp16"
+    assert sparser > sparsity
+
+
+@_for(("mf", "dsl"))
+def test_what_was_picked_is_kept(config, small_split, tmp_path):
+    first = _settled(config, small_split, tmp_path)
+    again = _settled(config, None, tmp_path)  # nothing is found out anew
+    assert again.to_json() == first.to_json()
+    assert config.sparsity.target == 0.5  # the run's own config is as it was
+
+
+@_for(("mf", "dsl"))
+def test_rows_are_narrower_where_few_weights_are_left(config, small_split, tmp_path):
+    config.budget.bytes = 140_000
+    settled = _settled(config, small_split, tmp_path)
+    assert settled.model.embedding_dim == 256
+    assert settled.sparsity.target <= 7 / 8
+
+
+@_for(("mf", "dsl"), ("mf", "small_dim"), ("mf", "quantised"))
+def test_too_small_names_the_smallest(config, small_split, tmp_path):
+    config.model.embedding_dim = 16
+    config.budget.bytes = 20_000
+    with pytest.raises(UserError, match="must be at least") as error:
+        _settled(config, small_split, tmp_path)
+    least = int(str(error.value).split("at least ")[1].split(" ")[0].replace(",", ""))
+    config.budget.bytes = least
+    _settled(config, small_split, tmp_path)
+
+
+@_for(("mf", "dense"), ("multvae", "dsl"))
+def test_what_cannot_be_held_to_it_is_refused(config, small_split, tmp_path):
+    rule = {
+        "dense": "needs a method that can be held to a number of bytes: .*small-dim",
+        "dsl": "must be 0 where user vectors are made of histories",
+    }
+    with pytest.raises(UserError, match=rule[config.method.name]):
+        _settled(config, small_split, tmp_path)
+
+
+@_for(("mf", "dsl"))
+def test_formats(config, small_split, tmp_path):
+    config.budget.format = "tflite_int4"
+    with pytest.raises(
+        UserError, match=r"must be one of `export\.formats`, tflite_fp16"
+    ):
+        _settled(config, small_split, tmp_path)
+    config.budget.format = ""
+    config.export.formats = ("saved_model",)
+    with pytest.raises(UserError, match=r"needs a \.tflite file among"):
+        _settled(config, small_split, tmp_path)
