@@ -11,6 +11,7 @@ from dsl_tf.accounting import macs, size
 from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
+from dsl_tf.training.companions import Companion
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import StepSize
 
@@ -28,8 +29,8 @@ class PassCost:
         system cannot tell (not Linux), since its start.
       size: of a step.
       macs: what it took, at the densities of its end.
-      state_bytes: of the variables of its model (masks too), of the optimiser and
-        of the gradient recorders, as stored.
+      state_bytes: of the variables of its model (masks too), of the optimiser, of
+        the gradient recorders and of what else its companion holds, as stored.
     """
 
     name: str
@@ -43,7 +44,11 @@ class PassCost:
 
 
 def of_pass(
-    name: str, model: Backbone, state: TrainingState, step: StepSize
+    name: str,
+    model: Backbone,
+    state: TrainingState,
+    step: StepSize,
+    companion: Companion | None = None,
 ) -> PassCost:
     """What a pass took.
 
@@ -52,9 +57,15 @@ def of_pass(
       model: as the pass left it, compiled with the optimiser that trained it.
       state: how it ended.
       step: what each of its steps took in.
+      companion: that went along with it.
     """
     steps = state.history[-1]["step"]
+    taken = macs.of_pass(model, steps, step)
     variables = [*model.variables, *model.optimizer.variables]
+    if companion is not None:
+        more = companion.macs(steps, step)
+        taken = TrainingMacs(*(a + b for a, b in zip(taken, more, strict=True)))
+        variables += companion.variables()
     return PassCost(
         name=name,
         steps=steps,
@@ -62,7 +73,7 @@ def of_pass(
         seconds=round(state.seconds, 3),
         peak_rss_bytes=state.peak_rss_bytes,
         size=step,
-        macs=macs.of_pass(model, steps, step),
+        macs=taken,
         state_bytes=size.variable_bytes([*variables, *_recorder_variables(model)]),
     )
 

@@ -67,6 +67,7 @@ class Training(Passes):
             for part in ("validation", "test")
         ]
         validates = steps is None and len(self.split.validation)
+        companion = (make_companion or _nobody)(config, planned, self.seed)
         state = fit(
             model,
             batches,
@@ -75,9 +76,9 @@ class Training(Passes):
             evaluators[0] if validates else None,
             selection_metric(config.evaluation.cutoffs),
             self._task.console,
-            (make_companion or _nobody)(config, planned, self.seed),
+            companion,
         )
-        taken = cost.of_pass(self._place(name), model, state, batches.size)
+        taken = cost.of_pass(self._place(name), model, state, batches.size, companion)
         self.taken.append(Pass(self._place(name), state, taken))
         self.plans[name] = Plan(state.best_step, planned)
         return model

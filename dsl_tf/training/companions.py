@@ -6,7 +6,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
 from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.types import StepSize
 
 
 class Companion:
@@ -37,6 +39,15 @@ class Companion:
         """Columns of the history for the steps after `since`."""
         del since
         return {}
+
+    def macs(self, steps: int, size: StepSize) -> TrainingMacs:
+        """What it multiplied and added itself in so many steps of a size."""
+        del steps, size
+        return NO_MACS
+
+    def variables(self) -> list[tf.Variable]:
+        """Those of `tensors`, for the account of memory."""
+        return [v for each in self.tensors().values() for v in each.variables]
 
     def selectable(self) -> bool:
         """Whether the model as it is now may be the one that is handed back.
