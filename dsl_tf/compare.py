@@ -1,20 +1,21 @@
-"""Compare finished runs: `python -m dsl_tf.compare RUN RUN ... [--csv=FILE]`.
+"""Compare finished runs: `python -m dsl_tf.compare RUN RUN ... [--plot=FILE.png]`.
 
 Differences are against the first run, paired over the users of the test set.
 Runs that were not asked the same question are refused.
 """
 
+import contextlib
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import rich.console
 from absl import flags
 from rich.text import Text
 
 from dsl_tf.errors import UserError
-from dsl_tf.reports import html, tables
-from dsl_tf.reports.comparison import compare, sections
+from dsl_tf.reports import html, pareto, tables
+from dsl_tf.reports.comparison import compare, compared_metrics, sections
 from dsl_tf.reports.runs import read_run
 
 
@@ -54,10 +55,16 @@ def _compare(argv: Sequence[str], console: rich.console.Console) -> None:
         console.print()
         tables.show(console, section.header, section.rows)
     if values.csv:
-        _write(values.csv, frame.to_csv(index=False))
+        with _writable(values.csv) as path:
+            frame.to_csv(path, index=False)
     if values.html:
         title = f"{len(runs)} runs on {runs[0].data['name']}"
-        _write(values.html, html.render("compare.html.j2", title=title, sections=shown))
+        page = html.render("compare.html.j2", title=title, sections=shown)
+        with _writable(values.html) as path:
+            path.write_text(page, encoding="utf-8")
+    if values.plot:
+        with _writable(values.plot) as path:
+            pareto.write(runs, compared_metrics(frame)[0], path)
 
 
 def _define() -> flags.FlagValues:
@@ -74,13 +81,21 @@ def _define() -> flags.FlagValues:
     )
     flags.DEFINE_string("csv", None, "Write all numbers to this file.", **where)
     flags.DEFINE_string("html", None, "Write the tables as a page.", **where)
+    flags.DEFINE_string(
+        "plot",
+        None,
+        "Draw the first metric against the bytes of the .tflite files, as .png, .svg "
+        "or .pdf.",
+        **where,
+    )
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", **where)
     return values
 
 
-def _write(file: str, text: str) -> None:
+@contextlib.contextmanager
+def _writable(file: str) -> Iterator[pathlib.Path]:
     try:
-        pathlib.Path(file).write_text(text, encoding="utf-8")
+        yield pathlib.Path(file)
     except OSError as error:
         raise UserError(
             f"An output file must be writable. Received: {file!r} ({error.strerror})."

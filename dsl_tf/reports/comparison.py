@@ -113,8 +113,13 @@ def compare(
 def sections(frame: pd.DataFrame, runs: Sequence[Run]) -> list[Section]:
     """`compare`'s result as text: a table for each metric, one of costs."""
     rows = frame.to_dict("records")
-    metrics = [c.removesuffix("_p_value") for c in frame if c.endswith("_p_value")]
-    return [*(_metric_section(m, rows, runs) for m in metrics), _cost_section(rows)]
+    parts = [_metric_section(m, rows, runs) for m in compared_metrics(frame)]
+    return [*parts, _cost_section(rows)]
+
+
+def compared_metrics(frame: pd.DataFrame) -> list[str]:
+    """The metrics that `compare`'s result has."""
+    return [c.removesuffix("_p_value") for c in frame if c.endswith("_p_value")]
 
 
 def _known_metrics(runs: Sequence[Run], asked: Sequence[str] | None) -> list[str]:

@@ -21,7 +21,8 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5f6b7a"
 _WIDTH, _DPI = 9.0, 160
 
 
-def _panels(columns: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+def panels(columns: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """A figure of some panels side by side, in the style of all reports."""
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis in axes:
@@ -43,7 +44,7 @@ def _per_epoch(axis: Axes, history: pd.DataFrame, column: str, color: str) -> No
 
 def loss_curve(history: pd.DataFrame) -> Figure:
     """Training loss by epoch."""
-    figure, (axis,) = _panels(1)
+    figure, (axis,) = panels(1)
     _per_epoch(axis, history, "loss", BLUE)
     axis.set_ylabel("training loss (mean of the epoch)")
     return figure
@@ -59,7 +60,7 @@ def metric_curves(
       metrics: such as `["recall@20", "ndcg@20"]`.
       best_epoch: 1-based; None, or one that is not in `history`, is not marked.
     """
-    figure, axes = _panels(len(metrics))
+    figure, axes = panels(len(metrics))
     for axis, metric in zip(axes, metrics, strict=True):
         column = f"valid_{metric}"
         _per_epoch(axis, history, column, BLUE)
@@ -120,7 +121,7 @@ def sparsity_by_popularity(
     """
     kinds = {"users": ("user_activity", BLUE), "items": ("item_popularity", GREEN)}
     shown = [name for name in kinds if name in arrays]
-    figure, axes = _panels(len(shown), height=3.6)
+    figure, axes = panels(len(shown), height=3.6)
     for axis, name in zip(axes, shown, strict=True):
         axis.sharey(axes[0])
         counts, color = arrays[kinds[name][0]], kinds[name][1]
@@ -150,7 +151,7 @@ def heat_map(weights: np.ndarray) -> Figure:
       weights: float32 [rows, width] absolute weights of rows sampled from the
         whole table, sorted from the least to the most popular.
     """
-    figure, (axis,) = _panels(1, height=4.6)
+    figure, (axis,) = panels(1, height=4.6)
     pruned = weights == 0
     # One outlier would make all others pale: the scale ends at the 99th percentile.
     top = float(np.percentile(weights[~pruned], 99)) if (~pruned).any() else 1.0

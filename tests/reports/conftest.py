@@ -91,6 +91,7 @@ def _write(
     config: Mapping | None = None,
     data: Mapping | None = None,
     metrics: Mapping | None = None,
+    cost: Mapping | None = None,
 ) -> pathlib.Path:
     folder.mkdir(parents=True)
     settings = copy.deepcopy(CONFIG)
@@ -99,7 +100,7 @@ def _write(
     contents = {
         "config.json": settings,
         "metrics.json": METRICS | dict(metrics or {}),
-        "cost.json": COST | ({"sparsity": 0.0} if dense else {}),
+        "cost.json": COST | ({"sparsity": 0.0} if dense else {}) | dict(cost or {}),
     }
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content))
