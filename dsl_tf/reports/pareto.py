@@ -74,7 +74,7 @@ def figure(runs: Sequence[Run], metric: str) -> Figure:
     drawn, (axis,) = figures.panels(1, height=5.0)
     names = list(dict.fromkeys(zip(found["model"], found["method"], strict=True)))
     colors = dict(
-        zip(names, itertools.cycle(mpl.colormaps["tab20"].colors), strict=False)
+        zip(names, itertools.cycle(mpl.color_sequences["tab20"]), strict=False)
     )
     for name in names:
         mine = found[(found["model"] == name[0]) & (found["method"] == name[1])]
