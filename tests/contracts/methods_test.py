@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from dsl_tf import plugins, results
+from dsl_tf import config_files, plugins, results
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.methods import base
 from dsl_tf.training.evaluator import Evaluator
@@ -92,3 +92,25 @@ def test_is_read_back_as_it_was_trained(trained, config, finished):
     for ours, theirs in zip(again.model.weights, trained.model.weights, strict=True):
         assert ours.name == theirs.name
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["mf", "lightgcn"])
+@pytest.mark.parametrize("name", METHODS)
+def test_goes_with_other_backbones(name, backbone, config, small_split, tmp_path):
+    model = config_files.load(config_files.find(f"{backbone}.py"), "own").model
+    config.model = model
+    config.train.update(epochs=2, sampling="shared", negatives=32)
+    config.method.name = name
+    config.method.rigl.update_interval = 10
+    config.method.gradual_magnitude.frequency = 10
+    method = plugins.find("dsl_tf.methods", name, "method")
+    task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+    trained = base.train(task, config, method.train)
+    for weight in trained.model.sparse_weights():
+        positions = weight.shape[0] * weight.shape[1]
+        assert weight.nnz == round((1 - config.sparsity.target) * positions)
+    scores = trained.model.score({"user_id": np.arange(20)}).numpy()
+    assert scores.shape == (20, small_split.num_items)
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
