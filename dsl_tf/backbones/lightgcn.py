@@ -159,7 +159,7 @@ class LightGCN(DotProductBackbone):
         ]
         every = tf.concat([tf.reshape(each, [-1]) for each in nodes], axis=0)
         hidden = self._edges(*nodes[:2]) if self._hide_positives else None
-        propagated, first = self._propagated.rows(self.tables.whole(), every, hidden)
+        propagated, first = self.tables.through(self._propagated.rows(every, hidden))
         return _parted(self.vectors(propagated), nodes), _parted(first, nodes)
 
     def batch_vectors(

@@ -8,6 +8,7 @@ import tf_keras as keras
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 from dsl_tf.storage.base import SparseWeight
+from dsl_tf.storage.expansion import Expansion, of_tensor
 
 
 @keras.utils.register_keras_serializable("dsl_tf")
@@ -85,6 +86,10 @@ class SparseEmbedding(SparseLayer):
         """The table in its dense form, [input_dim, output_dim], differentiable."""
         return tf.cast(self.embeddings.read(), self.compute_dtype)
 
+    def expansion(self) -> Expansion:
+        """The table for `expansion.through`, where its gradient is never dense."""
+        return self.embeddings.expansion()
+
     def products(self, inputs: tf.Tensor) -> tf.Tensor:
         """Inner products with all rows: [B, output_dim] -> [B, input_dim].
 
@@ -115,3 +120,10 @@ class SparseEmbedding(SparseLayer):
             "mask_zero": self.mask_zero,
             "input_length": self.input_length,
         }
+
+
+def expansion_of(table: keras.layers.Layer) -> Expansion:
+    """Of any table; one that is not stored by its non-zeros has a dense gradient."""
+    if isinstance(table, SparseEmbedding):
+        return table.expansion()
+    return of_tensor(table.whole())

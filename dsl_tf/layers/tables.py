@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf import streams
-from dsl_tf.layers.embedding import SparseEmbedding
+from dsl_tf.layers.embedding import SparseEmbedding, expansion_of
 from dsl_tf.sparsity.initialization import GivenMask
+from dsl_tf.storage import expansion
+from dsl_tf.storage.initial import apart
 
 #: Maps row numbers int [...] to embeddings [..., width].
 LookUp = Callable[[tf.Tensor], tf.Tensor]
@@ -86,6 +87,14 @@ class UserItemTables(Tables):
         The layer must have looked up rows before.
         """
 
+    def through(self, function: expansion.DenseFunction) -> tuple[tf.Tensor, ...]:
+        """A function of `whole`, of whose gradient what is sparse sees blocks only."""
+        return expansion.through(self._expansions(), function)
+
+    def _expansions(self) -> list[expansion.Expansion]:
+        """Of the tables that make up `whole`."""
+        return [expansion.of_tensor(self.whole())]
+
 
 class JointTables(UserItemTables):
     """One table E of N + M rows, users first (DSL eq. 1): one budget for all."""
@@ -108,6 +117,9 @@ class JointTables(UserItemTables):
     def whole(self) -> tf.Tensor:
         """The table."""
         return self.table.whole()
+
+    def _expansions(self) -> list[expansion.Expansion]:
+        return [expansion_of(self.table)]
 
 
 class SeparateTables(UserItemTables):
@@ -135,6 +147,9 @@ class SeparateTables(UserItemTables):
         """Both tables."""
         return tf.concat([self.user_table.whole(), self.item_table.whole()], axis=0)
 
+    def _expansions(self) -> list[expansion.Expansion]:
+        return [expansion_of(self.user_table), expansion_of(self.item_table)]
+
 
 class DenseEmbedding(keras.layers.Embedding):
     """Keras's layer, with the other uses that a sparse table has."""
@@ -146,21 +161,6 @@ class DenseEmbedding(keras.layers.Embedding):
     def products(self, inputs: tf.Tensor) -> tf.Tensor:
         """Inner products with all rows: [B, output_dim] -> [B, input_dim]."""
         return tf.matmul(inputs, self.embeddings, transpose_b=True)
-
-
-def _apart(
-    initializer: keras.initializers.Initializer, kind: str
-) -> keras.initializers.Initializer:
-    """An initialiser like the given one, with a stream of its own.
-
-    Two tables drawn with one seed begin with equal rows: each user would start
-    as a copy of an item.
-    """
-    config = initializer.get_config()
-    if config.get("seed") is None:
-        return initializer
-    config["seed"] = streams.key(config["seed"], f"initial/{kind}")
-    return initializer.from_config(config)
 
 
 class TableFactory(abc.ABC):
@@ -186,8 +186,8 @@ class TableFactory(abc.ABC):
             table = self._table("both", width, f"{name}_table", initializer)
             return JointTables(table, self._rows("users"), name=name)
         return SeparateTables(
-            self._table("users", width, f"{name}_user", _apart(initializer, "user")),
-            self._table("items", width, f"{name}_item", _apart(initializer, "item")),
+            self._table("users", width, f"{name}_user", apart(initializer, "user")),
+            self._table("items", width, f"{name}_item", apart(initializer, "item")),
             name=name,
         )
 

@@ -1,7 +1,6 @@
 """What every storage of a sparse weight offers, and what all of them share."""
 
 import abc
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -9,22 +8,13 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.storage import products
+from dsl_tf.storage.expansion import Expansion
 from dsl_tf.storage.recorder import GradientRecorder
 from dsl_tf.storage.slots import Slot
 from dsl_tf.types import Exchange
 
 #: Elements of the dense form that are in memory at a time.
 BLOCK_ELEMENTS = 1 << 20
-
-#: Initialisers whose draw of a part does not depend on the other parts.
-_DRAWN_IN_PARTS = (
-    keras.initializers.RandomNormal,
-    keras.initializers.RandomUniform,
-    keras.initializers.TruncatedNormal,
-    keras.initializers.VarianceScaling,
-    keras.initializers.Zeros,
-    keras.initializers.Ones,
-)
 
 #: Draws the first mask of a shape, from the first row to the last: bool
 #: [block, width] each.
@@ -139,8 +129,8 @@ class SparseWeight(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _whole(self) -> tf.Tensor:
-        """All effective rows; the gradient of `values` is dense."""
+    def _dense(self, values: tf.Tensor) -> tf.Tensor:
+        """All effective rows, of what `values` holds; its gradient is dense."""
 
     @abc.abstractmethod
     def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
@@ -175,7 +165,39 @@ class SparseWeight(abc.ABC):
 
     def read(self) -> tf.Tensor:
         """The whole effective matrix, [rows, width], differentiable."""
-        return self._recorded(tf.range(self.shape[0]), self._whole())
+        dense = self._dense(tf.convert_to_tensor(self.values))
+        return self._recorded(tf.range(self.shape[0]), dense)
+
+    def expansion(self) -> Expansion:
+        """The whole effective matrix, for `expansion.through`.
+
+        Of the gradient of the dense form two blocks of rows are in memory at a time:
+        one is read while the next is computed.
+        """
+        recorder = self.recorder if self.watched else None
+
+        def gradient(blocks: Iterator[tf.Tensor]) -> tf.Tensor:
+            parts: list[tf.Tensor] = []
+            waiting, start = None, 0
+            while True:
+                # In a graph nothing else would keep blocks from being computed long
+                # before they are read.
+                with tf.control_dependencies(parts[-2:-1]):
+                    block = next(blocks, None)
+                if block is None:
+                    break
+                rows = tf.range(start, start + block.shape[0])
+                start += block.shape[0]
+                if recorder is not None:
+                    waiting = recorder.add_part(rows, block, waiting)
+                with tf.control_dependencies(waiting or ()):
+                    parts.append(self._active_part(rows, block))
+            if recorder is not None and waiting is not None:
+                recorder.settle(waiting)
+            return tf.concat(parts, axis=0)
+
+        values = tf.convert_to_tensor(self.values)
+        return Expansion(self.shape[0], values, self._dense, gradient)
 
     def matmul(self, inputs: tf.Tensor, transpose: bool = False) -> tf.Tensor:
         """`inputs` times the effective matrix (or its transpose).
@@ -242,52 +264,3 @@ class SparseWeight(abc.ABC):
     def sparsity(self) -> float:
         """The share of positions pruned."""
         return 1.0 - self.nnz / (self.shape[0] * self.shape[1])
-
-
-def row_blocks(
-    shape: tuple[int, int], initializer: keras.initializers.Initializer
-) -> Iterator[tuple[int, tf.Tensor]]:
-    """Draw an initial matrix block by block.
-
-    Storages draw the same numbers, and none needs memory for the whole, if the
-    initialiser can draw a part of a matrix; Keras's random ones, zeros and ones can.
-    Others, also a user's subclass of one of those, draw the whole at once.
-
-    Args:
-      shape: (rows, width).
-      initializer: a Keras initialiser; a scale that depends on the shape
-        (Glorot's) is that of the whole matrix.
-
-    Yields:
-      (first row, [block, width]).
-    """
-    rows, width = shape
-    rows_at_once = max(1, BLOCK_ELEMENTS // width)
-    if rows <= rows_at_once or not _is_drawn_in_parts(initializer):
-        yield 0, initializer(shape, dtype=tf.float32)
-        return
-    for start in range(0, rows, rows_at_once):
-        block = (min(rows_at_once, rows - start), width)
-        drawn = initializer(
-            shape, dtype=tf.float32, partition_shape=block, partition_offset=(start, 0)
-        )
-        yield start, drawn * _scale(initializer, shape, block)
-
-
-def _is_drawn_in_parts(initializer: keras.initializers.Initializer) -> bool:
-    # A user's subclass may draw as it likes.
-    is_keras = type(initializer).__module__.startswith("tf_keras.")
-    return is_keras and isinstance(initializer, _DRAWN_IN_PARTS)
-
-
-def _scale(
-    initializer: keras.initializers.Initializer,
-    shape: tuple[int, int],
-    block: tuple[int, int],
-) -> float:
-    """What makes a block's scale that of the whole: Keras takes the block's."""
-    if not isinstance(initializer, keras.initializers.VarianceScaling):
-        return 1.0
-    fans = {"fan_in": lambda s: s[0], "fan_out": lambda s: s[1], "fan_avg": sum}
-    fan = fans[initializer.mode]
-    return math.sqrt(fan(block) / fan(shape))

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.storage.base import MaskBlocks, SparseWeight, row_blocks
+from dsl_tf.storage.base import MaskBlocks, SparseWeight
+from dsl_tf.storage.initial import row_blocks
 from dsl_tf.storage.slots import Slot
 from dsl_tf.types import Exchange
 
@@ -106,8 +107,7 @@ class MaskedWeight(SparseWeight):
         # mask, and so does a variable that somebody else has assigned to.
         return self._active_part(rows, tf.gather(self._values, rows))
 
-    def _whole(self) -> tf.Tensor:
-        values = tf.convert_to_tensor(self._values)
+    def _dense(self, values: tf.Tensor) -> tf.Tensor:
         return tf.where(self._mask, values, tf.zeros_like(values))
 
     def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.storage.base import MaskBlocks, SparseWeight, row_blocks
+from dsl_tf.storage.base import MaskBlocks, SparseWeight
+from dsl_tf.storage.initial import row_blocks
 from dsl_tf.storage.slots import Slot
 from dsl_tf.types import Exchange
 
@@ -126,13 +127,13 @@ class PackedWeight(SparseWeight):
         places = tf.ragged.range(begin, end).values
         return _expand(tf.gather(self._values, places), self._bits(rows))
 
-    def _whole(self) -> tf.Tensor:
+    def _dense(self, values: tf.Tensor) -> tf.Tensor:
         # All values are wanted in their order: nothing to gather.
-        bits = _unpacked(self._bitmap, self.shape[1])
-        return _expand(tf.convert_to_tensor(self._values), bits)
+        return _expand(values, _unpacked(self._bitmap, self.shape[1]))
 
     def _active_part(self, rows: tf.Tensor, dense: tf.Tensor) -> tf.Tensor:
-        return tf.boolean_mask(dense, self._bits(rows))
+        # Two thirds of the time of `tf.boolean_mask`, which makes a list of places.
+        return tf.dynamic_partition(dense, tf.cast(self._bits(rows), tf.int32), 2)[1]
 
     def _bits(self, rows: tf.Tensor) -> tf.Tensor:
         """The mask of rows, bool [u, width]."""

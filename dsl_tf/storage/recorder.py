@@ -5,6 +5,9 @@ import tensorflow as tf
 
 from dsl_tf.errors import UserError
 
+#: Rows int64 [r] that found no room, and their gradients float32 [r, width].
+Waiting = tuple[tf.Tensor, tf.Tensor]
+
 
 class GradientRecorder(tf.Module):
     """Sums the gradient of the effective weight over steps, row by row.
@@ -106,13 +109,65 @@ class GradientRecorder(tf.Module):
           rows: int [u], row numbers, unique.
           gradient: [u, width], of the effective rows.
         """
+        self.settle(self.add_part(rows, gradient))
+
+    def add_part(
+        self, rows: tf.Tensor, gradient: tf.Tensor, waiting: Waiting | None = None
+    ) -> Waiting:
+        """Like `add`, for the rows of a step that come in several parts.
+
+        No row leaves the record before all that stay have got their gradient of the
+        step: those that find no room have to wait for `settle`. There are never more
+        than `capacity` of them.
+
+        Args:
+          rows: int [u], row numbers; none comes twice in a step.
+          gradient: [u, width], of the effective rows.
+          waiting: what the part before returned; None for the first.
+
+        Returns:
+          The rows that wait.
+        """
+        width = self._sums.shape[1]
+        before = waiting or (tf.zeros([0], tf.int64), tf.zeros([0, width]))
+        added: Waiting = self._if_recording(
+            tf.cast(rows, tf.int64), tf.cast(gradient, tf.float32), before
+        )
+        return added
+
+    def settle(self, waiting: Waiting) -> None:
+        """Hold those of the held and the waiting rows that are of greatest norm."""
         tf.cond(
-            self.recording,
-            lambda: self._add(tf.cast(rows, tf.int64), tf.cast(gradient, tf.float32)),
+            tf.size(waiting[0]) > 0,
+            lambda: self._exchange(*waiting),
             lambda: tf.constant(False),
         )
 
-    def _add(self, rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int64),
+            tf.TensorSpec([None, None], tf.float32),
+            (
+                tf.TensorSpec([None], tf.int64),
+                tf.TensorSpec([None, None], tf.float32),
+            ),
+        ],
+        autograph=False,
+        # One graph for all parts of a step, of which there may be many.
+        experimental_attributes={"_noinline": True},
+    )
+    def _if_recording(
+        self, rows: tf.Tensor, gradient: tf.Tensor, waiting: Waiting
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cond(
+            self.recording,
+            lambda: self._add(rows, gradient, waiting),
+            lambda: waiting,
+        )
+
+    def _add(
+        self, rows: tf.Tensor, gradient: tf.Tensor, waiting: Waiting
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         # A step whose scaled loss overflows is skipped by the optimiser; its
         # gradient must not spoil the sum.
         gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
@@ -121,43 +176,64 @@ class GradientRecorder(tf.Module):
             rows = tf.boolean_mask(rows, kept)
             gradient = tf.boolean_mask(gradient, kept)
         new = tf.boolean_mask(rows, tf.gather(self._place, rows) < 0)
-        count = self._count + tf.size(new)
-        return tf.cond(
-            count <= self.capacity,
-            lambda: self._append(new, count, rows, gradient),
-            lambda: self._merge(rows, gradient),
-        )
-
-    def _append(
-        self, new: tf.Tensor, count: tf.Tensor, rows: tf.Tensor, gradient: tf.Tensor
-    ) -> tf.Tensor:
-        start = self._count.read_value()
-        self._hold(new, start, count)
-        width = self._sums.shape[1]
-        self._sums[start:count].assign(tf.zeros([count - start, width]))
+        room = self.capacity - self._count
+        self._append(new[:room])
         place = tf.gather(self._place, rows)
-        self._sums.scatter_add(tf.IndexedSlices(gradient, place))
-        return tf.constant(True)
 
-    def _merge(self, rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-        """Add where there is no room: only the rows of greatest norm stay."""
-        held = self._count.read_value()
-        unique, index = tf.unique(tf.concat([self._rows[:held], rows], axis=0))
-        sums = tf.math.unsorted_segment_sum(
-            tf.concat([self._sums[:held], gradient], axis=0), index, tf.size(unique)
+        def all_held() -> tuple[tf.Tensor, tf.Tensor]:
+            self._sums.scatter_add(tf.IndexedSlices(gradient, place))
+            return waiting
+
+        def some_held() -> tuple[tf.Tensor, tf.Tensor]:
+            held = place >= 0
+            self._sums.scatter_add(
+                tf.IndexedSlices(
+                    tf.boolean_mask(gradient, held), tf.boolean_mask(place, held)
+                )
+            )
+            return self._greatest(
+                tf.concat([waiting[0], tf.boolean_mask(rows, ~held)], axis=0),
+                tf.concat([waiting[1], tf.boolean_mask(gradient, ~held)], axis=0),
+            )
+
+        return tf.cond(tf.size(new) <= room, all_held, some_held)
+
+    def _greatest(
+        self, rows: tf.Tensor, gradient: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The `capacity` rows of greatest norm: no other can be held in the end."""
+
+        def greatest() -> tuple[tf.Tensor, tf.Tensor]:
+            best = tf.math.top_k(_square_sums(gradient), self.capacity).indices
+            return tf.gather(rows, best), tf.gather(gradient, best)
+
+        return tf.cond(
+            tf.size(rows) > self.capacity, greatest, lambda: (rows, gradient)
         )
-        norms = tf.reduce_sum(tf.square(sums), axis=1)
-        best = tf.math.top_k(norms, self.capacity).indices
-        self._place.assign(tf.fill(tf.shape(self._place), -1))
-        self._hold(tf.gather(unique, best), tf.constant(0), tf.constant(self.capacity))
-        self._sums.assign(tf.gather(sums, best))
-        return tf.constant(True)
 
-    def _hold(self, rows: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> None:
-        """Give `rows` the places start..stop."""
+    def _append(self, rows: tf.Tensor) -> None:
+        """Hold rows that are new, with sums of zero."""
+        start = self._count.read_value()
+        stop = start + tf.size(rows)
         self._rows[start:stop].assign(rows)
+        self._sums[start:stop].assign(tf.zeros([stop - start, self._sums.shape[1]]))
         self._place.scatter_update(tf.IndexedSlices(tf.range(start, stop), rows))
         self._count.assign(stop)
+
+    def _exchange(self, rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+        """Let rows in for as many that are held; there is no room left."""
+        norms = tf.concat([_square_sums(self._sums), _square_sums(gradient)], axis=0)
+        best = tf.math.top_k(norms, self.capacity).indices
+        stays = tf.scatter_nd(best[:, None], tf.ones_like(best), tf.shape(norms)) > 0
+        place = tf.cast(tf.where(~stays[: self.capacity])[:, 0], tf.int32)
+        enter = stays[self.capacity :]
+        rows, gradient = tf.boolean_mask(rows, enter), tf.boolean_mask(gradient, enter)
+        gone = tf.gather(self._rows, place)
+        self._place.scatter_update(tf.IndexedSlices(tf.fill(tf.shape(gone), -1), gone))
+        self._place.scatter_update(tf.IndexedSlices(place, rows))
+        self._rows.scatter_update(tf.IndexedSlices(rows, place))
+        self._sums.scatter_update(tf.IndexedSlices(gradient, place))
+        return tf.constant(True)
 
     def recorded(self) -> tuple[tf.Tensor, tf.Tensor]:
         """What was added since `clear`.
@@ -173,3 +249,7 @@ class GradientRecorder(tf.Module):
         """Forget everything; the switch stays as it is. Sums are reset when reused."""
         self._place.assign(tf.fill(tf.shape(self._place), -1))
         self._count.assign(0)
+
+
+def _square_sums(rows: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(rows), axis=1)

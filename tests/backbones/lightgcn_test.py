@@ -8,6 +8,7 @@ import tensorflow as tf
 from dsl_tf import config_files
 from dsl_tf.backbones import lightgcn
 from dsl_tf.errors import UserError
+from dsl_tf.layers.base import SparseLayer
 from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.types import Interactions, Split, empty_interactions
 
@@ -38,13 +39,12 @@ def batch():
     }
 
 
-def _model(split, sparsity=None, **settings):
+def _model(split, sparsity=None, joint=True, **settings):
     if sparsity is None:
         tables = DenseTables(USERS, ITEMS)
     else:
-        tables = SparseTables(
-            split.activity(), split.popularity(), sparsity, "packed", joint=True, seed=0
-        )
+        use = split.activity(), split.popularity()
+        tables = SparseTables(*use, sparsity, "packed", joint=joint, seed=0)
     return lightgcn.LightGCN(
         split, tables, **{"embedding_dim": 4, "num_layers": 3, **settings}
     )
@@ -158,23 +158,67 @@ def test_without_layers_it_is_matrix_factorisation(split):
     )
 
 
-def test_only_active_weights_learn(split, batch):
-    model = _model(split, 0.5)
-    (weight,) = model.sparse_weights()
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(batch)
-    (gradient,) = tape.gradient(loss, model.trainable_variables)
-    dense = _model(split)
+@pytest.mark.parametrize("joint", [True, False], ids=["joint", "per table"])
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize("recorded", [0.0, 0.5, 1.0])
+def test_only_active_weights_learn(split, batch, joint, hide, recorded):
+    """Their gradients, and what a recorder sees, are those of dense tables."""
+    settings = {"hide_positives": hide, "regularization": 0.1}
+    model = _model(split, 0.5, joint, **settings)
+    weights = model.sparse_weights()
+    for layer in model._flatten_layers():
+        if isinstance(layer, SparseLayer):
+            layer.record_gradients(100, recorded or 1.0)
+            layer.record(recorded > 0)
+            layer.resample(np.random.default_rng(0))
+            layer.watch(True)
+
+    @tf.function
+    def gradients(model):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(batch)
+        found = tape.gradient(loss, model.trainable_variables)
+        return [tf.convert_to_tensor(each) for each in found]
+
+    dense = _model(split, **settings)
     table = model.tables.whole()
     dense.tables.user_table.embeddings.assign(table[:USERS])
     dense.tables.item_table.embeddings.assign(table[USERS:])
-    with tf.GradientTape() as tape:
-        loss = dense.compute_loss(batch)
-    expected = [tf.convert_to_tensor(g) for g in tape.gradient(
-        loss, dense.trainable_variables
-    )]  # fmt: skip
-    expected = np.concatenate(expected)[weight.mask()]
-    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
+    expected = np.concatenate(gradients(dense))
+    for weight, found in zip(weights, gradients(model), strict=True):
+        theirs, expected = np.split(expected, [weight.shape[0]])
+        np.testing.assert_allclose(found, theirs[weight.mask()], rtol=1e-4, atol=1e-7)
+        rows, sums = (each.numpy() for each in weight.recorder.recorded())
+        assert len(rows) == round(recorded * weight.shape[0])
+        np.testing.assert_allclose(sums, theirs[rows], rtol=1e-4, atol=1e-7)
+
+
+def test_no_gradient_of_the_tables_shape_is_read(split, batch):
+    """Of what the table's dense form goes through, no tensor comes back.
+
+    Tensors of its shape in the backward pass are propagated ones: all that is made
+    of them is a product with the graph, or a sum with a batch's rows.
+    """
+    model = _model(split, 0.5)
+
+    @tf.function
+    def step(batch):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(batch)
+        backward = tf.identity(loss, name="backward")
+        with tf.control_dependencies([backward]):
+            return tape.gradient(loss, model.trainable_variables)
+
+    operations = step.get_concrete_function(batch).graph.get_operations()
+    begin = [operation.name for operation in operations].index("backward")
+    consumers = {
+        consumer.type
+        for operation in operations[begin:]
+        for output in operation.outputs
+        if output.shape.rank == 2 and output.shape[0] == USERS + ITEMS
+        for consumer in output.consumers()
+    }
+    assert consumers == {"SparseMatrixMatMul", "TensorScatterAdd"}
 
 
 def test_macs_by_hand(split):

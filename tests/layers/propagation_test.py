@@ -6,6 +6,14 @@ import scipy.sparse
 import tensorflow as tf
 
 from dsl_tf.layers.propagation import Edges, MeanPropagation
+from dsl_tf.storage import expansion
+
+
+def rows_of(propagation):
+    """Its rows as a function of a dense table."""
+    return lambda table, *args: expansion.through(
+        [expansion.of_tensor(table)], propagation.rows(*args)
+    )
 
 
 @pytest.fixture
@@ -17,12 +25,18 @@ def graph(rng):
     return matrix.astype(np.float32)
 
 
+@pytest.fixture(params=[1, 2, 4], ids="{} blocks".format)
+def blocks(request):
+    """Into which nine rows are parted: 9; 5 and 4; 3, 3 and 3."""
+    return request.param
+
+
 @pytest.fixture(params=[None, [4, 8, 0, 2, 7, 1, 3, 6, 5]], ids=["as is", "ordered"])
-def propagation(graph, request):
+def propagation(graph, blocks, request):
     """Makes a propagation over the graph, in one order of computation or another."""
     order = request.param and np.array(request.param)
     return functools.partial(
-        MeanPropagation, scipy.sparse.csr_matrix(graph), order=order
+        MeanPropagation, scipy.sparse.csr_matrix(graph), order=order, blocks=blocks
     )
 
 
@@ -36,7 +50,7 @@ def test_it_is_the_mean_of_the_powers(graph, propagation, rng, layers):
     in_graph = tf.function(propagate)(tf.constant(table))
     np.testing.assert_allclose(in_graph, expected, rtol=1e-4)
     np.testing.assert_allclose(in_graph[-1], table[-1] / (layers + 1), rtol=1e-6)
-    rows, own = propagate.rows(tf.constant(table), tf.constant([8, 2, 2, 0]))
+    rows, own = rows_of(propagate)(tf.constant(table), tf.constant([8, 2, 2, 0]))
     np.testing.assert_allclose(rows, expected[[8, 2, 2, 0]], rtol=1e-4)
     np.testing.assert_array_equal(own, table[[8, 2, 2, 0]])
 
@@ -58,7 +72,7 @@ def test_the_gradient_is_that_of_the_dense_product(graph, propagation, rng, weig
     expected = gradient(
         lambda x: (tf.gather(tf.matmul(dense, x), nodes), tf.gather(x, nodes))
     )
-    found = gradient(lambda x: propagate.rows(x, nodes))
+    found = gradient(lambda x: rows_of(propagate)(x, nodes))
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4)
 
 
@@ -80,10 +94,22 @@ def test_hidden_edges_are_out_of_the_graph_and_of_the_gradient(graph, propagatio
             loss = tf.reduce_sum(propagated**3) + tf.reduce_sum(own**2)
         return propagated, tf.convert_to_tensor(tape.gradient(loss, table))
 
-    propagate = tf.function(propagation(3).rows)
+    propagate = tf.function(rows_of(propagation(3)))
     expected = gradient(
         lambda x: (tf.gather(tf.matmul(dense, x), nodes), tf.gather(x, nodes))
     )
     found = gradient(lambda x: propagate(x, nodes, hidden))
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_without_layers_it_is_the_table(propagation):
+    table = tf.reshape(tf.range(36.0), [9, 4])
+    with tf.GradientTape() as tape:
+        tape.watch(table)
+        rows, own = rows_of(propagation(0))(table, tf.constant([8, 1, 8]))
+        loss = tf.reduce_sum(rows) + 10 * tf.reduce_sum(own)
+    np.testing.assert_array_equal(rows, own)
+    expected = np.zeros((9, 4))
+    expected[[1, 8]] = [[11], [22]]
+    np.testing.assert_array_equal(tape.gradient(loss, table), expected)

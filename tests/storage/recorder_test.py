@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,6 +92,19 @@ def test_more_rows_at_once_than_it_holds():
     assert recorded(recorder) == ([5, 9], [[4.0], [3.0]])
 
 
+def test_no_row_leaves_before_all_parts_of_a_step_are_added():
+    recorder = GradientRecorder(10, 1, capacity=2, recording=True)
+    feed(recorder, [7, 8], [[1.0], [1.0]])
+    waiting = None
+    for rows, gradient in (([3, 4], [2.0, 3.0]), ([5, 6], [4.0, 1.0]), ([7], [2.5])):
+        waiting = recorder.add_part(
+            tf.constant(rows), tf.constant(gradient)[:, None], waiting
+        )
+    recorder.settle(waiting)
+    # Row 7 has 3.5 in the end, though it was of least norm at first.
+    assert recorded(recorder) == ([5, 7], [[4.0], [3.5]])
+
+
 def test_equal_norms():
     recorder = GradientRecorder(10, 1, capacity=2, recording=True)
     feed(recorder, [8, 6, 4], [[1.0], [-1.0], [1.0]])
@@ -132,6 +147,11 @@ def test_capacity_is_at_most_the_rows():
         GradientRecorder(5, 1, capacity=0)
 
 
+@functools.cache
+def recorder_of(capacity):
+    return GradientRecorder(6, 1, capacity, recording=True)
+
+
 @settings(deadline=None)  # the first call of an operation is slow
 @given(
     st.integers(1, 6),
@@ -141,7 +161,8 @@ def test_capacity_is_at_most_the_rows():
 )
 def test_as_a_dictionary_of_sums(capacity, batches):
     """Gradients are powers of two times a row's weight: no two norms are equal."""
-    recorder = GradientRecorder(6, 1, capacity, recording=True)
+    recorder = recorder_of(capacity)
+    recorder.clear()
     sums = {}
     for number, rows in enumerate(batches):
         gradient = [[float(1 + row + 10 * number)] for row in rows]

@@ -3,14 +3,14 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.storage import base
+from dsl_tf.storage import base, initial
 
 BLOCK = base.BLOCK_ELEMENTS // 2
 SHAPE = (2 * BLOCK + 3, 2)
 
 
 def draw(initializer, shape=SHAPE):
-    starts, blocks = zip(*base.row_blocks(shape, initializer), strict=True)
+    starts, blocks = zip(*initial.row_blocks(shape, initializer), strict=True)
     return starts, np.concatenate([block.numpy() for block in blocks])
 
 
