@@ -12,7 +12,9 @@ The paper's abstract is all that this is built on, so its settings are our readi
    other rows have gradients at active positions.
 
 They are a mask, a horizon and a setting of the recorder of the one engine. With packed
-tables no gradient of a table's shape exists in any case.
+tables no gradient of a table's shape exists in any case. That of a graph model's table
+comes in blocks of rows, each with all its columns: TensorFlow has no product that is
+computed at given places, so the sample saves memory there, and no products.
 """
 
 import dataclasses
