@@ -44,11 +44,7 @@ def _slow(*pair):
 
 @_for(
     ("mf", "dsl"),
-    _slow("neumf", "dsl"),
-    _slow("lightgcn", "dsl"),
     _slow("mf", "sparserec"),
-    _slow("neumf", "mag_prune"),
-    _slow("lightgcn", "small_dim"),
     _slow("neumf", "small_dim"),
     _slow("mf", "quantised"),
 )
