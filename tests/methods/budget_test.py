@@ -8,9 +8,10 @@ from dsl_tf import config_files, experiment, plugins
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base
 
-#: Of a file. MF has 800 rows of 512 weights; beside its tables it takes 50,000 bytes
-#: if they are dense, and some 20,000 more if they are packed.
+#: Of a file. The models have 800 rows of 512 weights or more; beside their tables they
+#: take 50,000 bytes if these are dense, and some 20,000 more if they are packed.
 BYTES = 250_000
+WIDTHS = {"mf": "embedding_dim", "lightgcn": "embedding_dim", "neumf": "gmf_dim"}
 
 
 @pytest.fixture
@@ -20,10 +21,11 @@ def config(request, small_config, small_csv):
     config.train.update(small_config.train)
     config.train.epochs = 1
     config.sparsity.update_interval = small_config.sparsity.update_interval
+    config.growth.horizon = "auto"
     config.method.name = method
     config.data.path = str(small_csv)
-    if model == "mf":
-        config.model.embedding_dim = 512
+    if model in WIDTHS:
+        config.model[WIDTHS[model]] = 512
     config.export.formats = ("tflite_fp16", "tflite_int8")
     config.budget.bytes = BYTES
     return config
@@ -44,7 +46,11 @@ def _slow(*pair):
 
 @_for(
     ("mf", "dsl"),
+    _slow("neumf", "dsl"),
+    _slow("lightgcn", "dsl"),
     _slow("mf", "sparserec"),
+    _slow("neumf", "mag_prune"),
+    _slow("lightgcn", "small_dim"),
     _slow("neumf", "small_dim"),
     _slow("mf", "quantised"),
 )
