@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 
+from dsl_tf import config_files
 from dsl_tf.errors import UserError
 from dsl_tf.training import checkpoints, fit, observers
 
@@ -122,6 +123,22 @@ def test_killed_anywhere_dsl_goes_on_bit_for_bit(
     assert signal.getsignal(signal.SIGINT) is handler
     state = checkpoints.read_state(tmp_path / "killed" / "select")
     assert (state["epochs"], state["loss_count"]) == (1, 8)
+    _assert_equal(train(config, tmp_path / "killed"), expected)
+
+
+def test_a_propagated_table_goes_on_bit_for_bit(config, train, tmp_path, monkeypatch):
+    """Its gradients are recorded in blocks of rows, here summed over 15 steps."""
+    config.model = config_files.load(config_files.find("lightgcn.py"), "own").model
+    config.growth.horizon = "15"
+    config.train.epochs = 2
+    config.train.update(positives="users", sampling="shared", negatives=32)
+    expected = train(config, tmp_path / "uninterrupted")
+    assert expected.passes[0].state.companion["records"]
+    for step in (12, 40):  # in the middle of a sum; after an exploration
+        with monkeypatch.context() as patch:
+            _kill_at_step(patch, step, "select")
+            with pytest.raises(_Killed):
+                train(config, tmp_path / "killed")
     _assert_equal(train(config, tmp_path / "killed"), expected)
 
 
