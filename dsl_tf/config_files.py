@@ -28,11 +28,13 @@ def find(name: str) -> Path:
     if path.is_file():
         return path
     folder = _packaged_folder()
-    if path.parent in (Path("configs"), Path(".")) and (folder / path.name).is_file():
-        return folder / path.name
+    below = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
+    if not path.is_absolute() and (folder / below).is_file():
+        return folder / below
+    beside = folder / below.parent if ".." not in below.parts else folder
     known = sorted(
-        f"configs/{each.name}"
-        for each in folder.glob("*.py")
+        f"configs/{each.relative_to(folder)}"
+        for each in (beside if beside.is_dir() else folder).glob("*.py")
         if each.stem not in ("__init__", "base")
     )
     raise UserError(
@@ -50,17 +52,22 @@ def load(path: Path, data: str | None = None) -> config_dict.ConfigDict:
     Raises:
       UserError: the file cannot be read, fails, or has no such `get_config`.
     """
-    get_config = _get_config(path)
-    if data is not None and not inspect.signature(get_config).parameters:
-        raise UserError(f"get_config() of {path} takes no :DATA. Received: {data}")
-    with _reported(path):
-        config = get_config() if data is None else get_config(data)
+    config = call(path, data)
     if not isinstance(config, config_dict.ConfigDict):
         raise UserError(
             f"get_config() of {path} must return an ml_collections ConfigDict. "
             f"Received: {type(config).__name__}"
         )
     return config
+
+
+def call(path: Path, argument: str | None = None) -> Any:
+    """What `get_config` of a config file returns; see `load`."""
+    get_config = _get_config(path)
+    if argument is not None and not inspect.signature(get_config).parameters:
+        raise UserError(f"get_config() of {path} takes no :DATA. Received: {argument}")
+    with _reported(path):
+        return get_config() if argument is None else get_config(argument)
 
 
 def takes_data(path: Path) -> bool:

@@ -6,6 +6,8 @@ user's name may be written with hyphens (`ml-1m`); the module has underscores
 """
 
 import ast
+import copy
+import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -69,6 +71,11 @@ def settings(package: str) -> dict[str, dict[str, Any]]:
       By a module's name, with underscores, the literal that it calls `SETTINGS`, if
       it has one.
     """
+    return copy.deepcopy(_settings(package))
+
+
+@functools.cache  # a study makes hundreds of configs
+def _settings(package: str) -> dict[str, dict[str, Any]]:
     found = {}
     for folder in importlib.import_module(package).__path__:
         for path in sorted(Path(folder).glob("[!_]*.py")):

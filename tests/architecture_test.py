@@ -40,6 +40,7 @@ FLOORS = {
     "dsl_tf.reports": 6,
     "dsl_tf.results": 6,
     "dsl_tf.run_folder": 6,
+    "dsl_tf.studies": 6,
     "dsl_tf.study": 6,
     "dsl_tf.tune": 6,
 }

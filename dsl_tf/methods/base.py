@@ -12,6 +12,7 @@ pass to the next it makes anew from the models of the passes, so that a run that
 stopped goes on, and a finished one is read back, by the same function.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ from dsl_tf.methods._passes import (
     Passes,
     Task,
 )
+from dsl_tf.methods._planning import Counted, Planning
 from dsl_tf.methods._training import ReadBack, Training
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
@@ -51,6 +53,7 @@ __all__ = [
     "Training",
     "make_backbone",
     "make_model",
+    "planned",
     "restore",
     "selected",
     "settled",
@@ -142,6 +145,24 @@ def restore(task: Task, config: config_dict.ConfigDict, method: Method) -> Train
       UserError: the run has not finished its training.
     """
     return _all_of(ReadBack, task, config, method)
+
+
+def planned(
+    task: Task, config: config_dict.ConfigDict, method: Method
+) -> tuple[Pass, ...]:
+    """The passes that `train` would take, if each had all of its epochs.
+
+    Args:
+      task: its folder is for what a method finds out on the way.
+      config: the whole config.
+      method: its passes.
+    """
+    passes = Planning(task, config, task.split)
+    with contextlib.suppress(Counted):
+        method(passes, config)
+    taken = tuple(passes.taken)
+    again = [each for each in taken if each.cost is not None and each.cost.steps]
+    return (*taken, *again) if config.train.refit else taken
 
 
 def selected(

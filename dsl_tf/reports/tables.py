@@ -14,7 +14,8 @@ from rich.text import Text
 
 from dsl_tf.reports.runs import Run
 
-_MACS = EngFormatter(unit="MAC", places=2)
+#: Multiply-accumulates, such as `1.53 GMAC`.
+macs = EngFormatter(unit="MAC", places=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,13 +133,13 @@ def cost_rows(run: Run) -> list[CostRow]:
         ),
         CostRow(
             "training MACs",
-            _MACS(training["macs"]),
+            macs(training["macs"]),
             "derived",
             "forward and backward, all steps, from the actual non-zeros",
         ),
         CostRow(
             "inference MACs",
-            _MACS(inference["macs_per_user"]),
+            macs(inference["macs_per_user"]),
             "derived",
             "one user against all items, from the actual non-zeros",
         ),

@@ -1,0 +1,1 @@
+"""Studies that the package brings: the tables and figures of the DSL paper."""

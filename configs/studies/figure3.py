@@ -1,0 +1,65 @@
+"""DSL Figure 3: the update interval and the initial update ratio.
+
+python -m dsl_tf.study --config=configs/studies/figure3.py:quick
+python -m dsl_tf.study --config=configs/studies/figure3.py
+"""
+
+from dsl_tf.configs.studies import base
+from dsl_tf.studies.curves import Lines
+from dsl_tf.studies.plan import Study
+
+
+def get_config(size: str = "full") -> Study:
+    """The study in a size: `quick` or `full`."""
+    quick = size == "quick"
+    files = (
+        ("configs/neumf.py:demo",)
+        if quick
+        else ("configs/neumf.py:ml-1m", "configs/lightgcn.py:ml-1m")
+    )
+    sparsities = (0.5, 0.8) if quick else (0.3, 0.5, 0.8)
+    intervals = (20, 100, 500) if quick else (10, 30, 100, 300, 1000, 3000)
+    ratios = (0.1, 0.5, 0.9) if quick else (0.1, 0.3, 0.5, 0.7, 0.9)
+    pruned = {"config": files, "sparsity.target": sparsities}
+    dsl = {**pruned, "method.name": "dsl", "growth.horizon": "auto"}
+    by = ("sparsity",)
+    fixed = {"method": "random_pruning"}
+    return Study(
+        title="Update interval and initial update ratio (DSL Figure 3)",
+        question=(
+            "How often should weights move, in steps, and which share of them at "
+            "first? Both have an optimum between too little exploration and "
+            "weights that move before they are trained; without any exploration DSL is "
+            "random pruning, the dashed lines."
+        ),
+        grid=(
+            {**dsl, "sparsity.update_interval": intervals},
+            {**dsl, "sparsity.initial_update_ratio": ratios},
+            {**pruned, "method.name": "random_pruning"},
+        ),
+        seeds=(0,) if quick else (0, 1, 2),
+        keys=base.NO_FILES,
+        exhibits=(
+            Lines(
+                "figure3_interval",
+                "Recall@20 over the update interval, by sparsity; dashed: no updates.",
+                x="sparsity.update_interval",
+                y="recall@20",
+                by=by,
+                panels="backbone",
+                where={"method": "dsl"},
+                levels=fixed,
+                log=True,
+            ),
+            Lines(
+                "figure3_ratio",
+                "Recall@20 over the initial update ratio; dashed: no updates.",
+                x="sparsity.initial_update_ratio",
+                y="recall@20",
+                by=by,
+                panels="backbone",
+                where={"method": "dsl"},
+                levels=fixed,
+            ),
+        ),
+    )

@@ -1,0 +1,48 @@
+"""DSL Figure 5: convergence of the training loss.
+
+python -m dsl_tf.study --config=configs/studies/figure5.py:quick
+python -m dsl_tf.study --config=configs/studies/figure5.py
+"""
+
+from dsl_tf.configs.studies import base
+from dsl_tf.studies.curves import Loss
+from dsl_tf.studies.plan import Study
+
+
+def get_config(size: str = "full") -> Study:
+    """The study in a size: `quick` or `full`."""
+    quick = size == "quick"
+    data = "demo" if quick else "ml-1m"
+    files = [f"configs/{name}.py:{data}" for name in ("multvae", "lightgcn")]
+    if not quick:
+        files.append("configs/lightgcn.py:gowalla")
+    pruned = {"config": tuple(files), "sparsity.target": 0.5}
+    dsl = {**pruned, "method.name": "dsl", "growth.horizon": "auto"}
+    return Study(
+        title="Convergence of the training loss (DSL Figure 5)",
+        question=(
+            "Does a mask that moves slow training down? Dense, random pruning, and DSL "
+            "with different initial update ratios and update intervals."
+        ),
+        grid=(
+            {"config": tuple(files), "method.name": "dense"},
+            {**pruned, "method.name": "random_pruning"},
+            {**dsl, "sparsity.initial_update_ratio": (0.1, 0.5, 0.9)},
+            {**dsl, "sparsity.update_interval": (50, 500)},
+        ),
+        keys={**base.NO_FILES, "train.patience": 0},
+        exhibits=[
+            Loss(
+                f"figure5_{name}",
+                f"Training loss by epoch on {name}, at half the weights.",
+                by=(
+                    "method",
+                    "sparsity.initial_update_ratio",
+                    "sparsity.update_interval",
+                ),
+                panels="backbone",
+                where={"data": name},
+            )
+            for name in dict.fromkeys(file.partition(":")[2] for file in files)
+        ],
+    )

@@ -1,0 +1,88 @@
+"""DSL Table 2: every backbone, dense and with DSL.
+
+python -m dsl_tf.study --config=configs/studies/table2.py:quick
+python -m dsl_tf.study --config=configs/studies/table2.py --dry_run
+"""
+
+from dsl_tf.configs.studies import base
+from dsl_tf.studies.plan import Study
+from dsl_tf.studies.tables import INFERENCE_MACS, NDCG, RECALL, TRAINING_MACS, Table
+
+_VALUES = (TRAINING_MACS, INFERENCE_MACS, RECALL, NDCG)
+_SMALL = ("ml-1m", "citeulike-t", "foursquare")
+_LARGE = ("amazon-book", "yelp2018", "gowalla")
+_LAYERS, _WIDTH = "model.num_layers", "model.embedding_dim"
+
+
+def get_config(size: str = "full") -> Study:
+    """The study in a size: `quick` or `full`."""
+    both = ({"method.name": "dense"}, {"method.name": "dsl", "sparsity.target": 0.5})
+    if size == "quick":
+        names = ("neumf", "cdae", "multvae", "lightgcn", "ultragcn")
+        files = tuple(f"configs/{name}.py:demo" for name in names)
+        return _study(
+            [{"config": files, **each} for each in both],
+            Table(
+                "table2",
+                "Dense and at half the weights.",
+                rows=("backbone", "data"),
+                columns=("method",),
+                values=_VALUES,
+            ),
+        )
+    small = tuple(
+        f"configs/{name}.py:{data}"
+        for name in ("neumf", "convncf", "multvae", "cdae")
+        for data in _SMALL
+    )
+    light = tuple(f"configs/lightgcn.py:{data}" for data in _LARGE)
+    ultra = tuple(f"configs/ultragcn.py:{data}" for data in _LARGE)
+    return _study(
+        [
+            *({"config": small, **each} for each in both),
+            *({"config": light, _LAYERS: (3, 4), **each} for each in both),
+            *({"config": ultra, _WIDTH: (64, 128), **each} for each in both),
+        ],
+        Table(
+            "table2_small",
+            "Dense and at half the weights.",
+            rows=("backbone", "data"),
+            columns=("method",),
+            values=_VALUES,
+            where={"data": _SMALL},
+            paper=base.TABLE_2,
+        ),
+        Table(
+            "table2_lightgcn",
+            "LightGCN by layers, dense and at half the weights.",
+            rows=("data", _LAYERS),
+            columns=("method",),
+            values=_VALUES,
+            where={"backbone": "lightgcn"},
+            paper=base.TABLE_2_LIGHTGCN,
+        ),
+        Table(
+            "table2_ultragcn",
+            "UltraGCN by width, dense and at half the weights.",
+            rows=("data", _WIDTH),
+            columns=("method",),
+            values=_VALUES,
+            where={"backbone": "ultragcn"},
+            paper=base.TABLE_2_ULTRAGCN,
+        ),
+    )
+
+
+def _study(grid: list[dict], *tables: Table) -> Study:
+    return Study(
+        title="Every backbone, dense and with DSL (DSL Table 2)",
+        question=(
+            "Is DSL as good as the dense model whatever the backbone, and how much "
+            "less does it compute? Multiply-accumulates are those of all training "
+            "steps, forward and backward, and of one user against all items; the "
+            "paper's are of other formulas and not set beside them."
+        ),
+        grid=grid,
+        keys={**base.NO_FILES, "train.refit": True},
+        exhibits=tables,
+    )

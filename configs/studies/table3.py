@@ -1,0 +1,97 @@
+"""DSL Table 3: all methods at equal sparsity, every pass counted.
+
+python -m dsl_tf.study --config=configs/studies/table3.py:quick
+python -m dsl_tf.study --config=configs/studies/table3.py --dry_run
+"""
+
+from dsl_tf.configs.studies import base
+from dsl_tf.studies.plan import Study
+from dsl_tf.studies.tables import (
+    NDCG,
+    PEAK,
+    RECALL,
+    SECONDS,
+    STATE,
+    TRAINING_MACS,
+    Table,
+)
+
+_VALUES = (TRAINING_MACS, SECONDS, STATE, PEAK, RECALL, NDCG)
+_WHOLE = ("dense", "popularity", "item_knn", "ease", "autoemb")
+_PRUNED = (
+    *("rkd", "tkd", "esapn", "random_pruning", "gradual_magnitude"),
+    *("magnitude_pruning", "without_rewinding", "pep", "lottery_ticket"),
+    *("mag_prune", "set", "rigl", "small_dim", "qr_hashing", "sparserec", "dsl"),
+)
+_WIDTH = "model.embedding_dim"
+
+
+def get_config(size: str = "full") -> Study:
+    """The study in a size: `quick` or `full`."""
+    if size == "quick":
+        grid = _blocks("configs/mf.py:demo", (0.8,), {})
+        table = _table("table3", "sparsity", {})
+        return _study(grid, (0,), {}, table)
+    grid = [
+        *_blocks("configs/neumf.py:ml-1m", (0.5, 0.8, 0.9), {}),
+        *_blocks("configs/lightgcn.py:yelp2018", (0.5,), {_WIDTH: (64, 128)}),
+        *_blocks("configs/lightgcn.py:gowalla", (0.5,), {_WIDTH: 64}),
+    ]
+    paper: dict[tuple[object, ...], dict[str, float]] = {
+        (name, width): base.recall_ndcg(*both[place])
+        for name, both in base.TABLE_3.items()
+        for place, width in enumerate((64, 128))
+    }
+    tables = [
+        Table(
+            "table3_yelp2018",
+            "LightGCN on Yelp2018 at half the weights, as in the paper.",
+            rows=("method",),
+            columns=(_WIDTH,),
+            values=_VALUES,
+            where={"data": "yelp2018"},
+            paper=paper,
+        ),
+        _table("table3_gowalla", "sparsity", {"data": "gowalla"}),
+        _table("table3_ml-1m", "sparsity", {"data": "ml-1m"}),
+    ]
+    return _study(grid, (0, 1, 2, 3, 4), {}, *tables)
+
+
+def _blocks(file: str, sparsities: tuple[float, ...], axes: dict) -> list[dict]:
+    return [
+        {"config": file, "method.name": _WHOLE, **axes},
+        {
+            "config": file,
+            "method.name": _PRUNED,
+            "sparsity.target": sparsities,
+            **axes,
+        },
+    ]
+
+
+def _table(name: str, label: str, where: dict) -> Table:
+    return Table(
+        name,
+        "All methods, by sparsity; every pass is in their costs.",
+        rows=("method", label),
+        values=_VALUES,
+        where=where,
+    )
+
+
+def _study(
+    grid: list[dict], seeds: tuple[int, ...], keys: dict, *tables: Table
+) -> Study:
+    return Study(
+        title="All methods, every pass counted (DSL Table 3)",
+        question=(
+            "What does each way to a small model cost to train, and what is it worth? "
+            "Teachers, searches, rounds and controllers are in the seconds, the memory "
+            "and the multiply-accumulates of the method that needs them."
+        ),
+        grid=grid,
+        seeds=seeds,
+        keys={**base.NO_FILES, **keys},
+        exhibits=tables,
+    )

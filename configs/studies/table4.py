@@ -1,0 +1,48 @@
+"""DSL Table 4: how the share of moving weights falls.
+
+python -m dsl_tf.study --config=configs/studies/table4.py:quick
+python -m dsl_tf.study --config=configs/studies/table4.py
+"""
+
+from dsl_tf.configs.studies import base
+from dsl_tf.studies.plan import Study
+from dsl_tf.studies.tables import Table
+
+_SCHEDULE, _REPLACES = "sparsity.schedule", "sparsity.exploration_replaces_step"
+
+
+def get_config(size: str = "full") -> Study:
+    """The study in a size: `quick` or `full`."""
+    quick = size == "quick"
+    files = (
+        ("configs/neumf.py:demo",)
+        if quick
+        else ("configs/neumf.py:ml-1m", "configs/lightgcn.py:ml-1m")
+    )
+    return Study(
+        title="Decay of the update ratio (DSL Table 4)",
+        question=(
+            "Should the share of weights that move fall along a cosine, along a line, "
+            "or not at all? Algorithm 1, read literally, has an exploration take the "
+            "optimiser's place in its step; both readings are here."
+        ),
+        grid=(
+            {
+                "config": files,
+                "method.name": "dsl",
+                "sparsity.target": 0.5,
+                _SCHEDULE: ("cosine", "linear", "constant"),
+                _REPLACES: (False, True),
+            },
+        ),
+        seeds=(0,) if quick else (0, 1, 2),
+        keys=base.NO_FILES,
+        exhibits=(
+            Table(
+                "table4",
+                "Recall@20 and NDCG@20 by decay, at half the weights.",
+                rows=(_SCHEDULE, _REPLACES),
+                columns=("backbone", "data"),
+            ),
+        ),
+    )

@@ -1,0 +1,109 @@
+"""The folder of a cell: how far it is, and why it failed."""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import config_dict
+
+from dsl_tf import config_files
+from dsl_tf.errors import UserError
+from dsl_tf.files import write_json
+from dsl_tf.studies.plan import Cell
+
+#: What a run writes first, and last.
+_FIRST, _LAST = "config.json", "report.html"
+
+
+class Status(enum.StrEnum):
+    """How far a cell is."""
+
+    WAITING = "waiting"
+    BEGUN = "begun"
+    FAILED = "failed"
+    DONE = "done"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a cell's run is, with its log and its failure beside it.
+
+    Args:
+      root: the study's folder.
+      cell: the cell.
+    """
+
+    root: Path
+    cell: Cell
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.root / "cells" / self.cell.name
+
+    @property
+    def log(self) -> Path:
+        """What its process printed."""
+        return self.root / "cells" / f"{self.cell.name}.log"
+
+    @property
+    def status(self) -> Status:
+        """How far it is; a failure counts until the cell is begun again."""
+        if (self.folder / _LAST).is_file():
+            return Status.DONE
+        if self._failure.is_file():
+            return Status.FAILED
+        begun = (self.folder / _FIRST).is_file()
+        return Status.BEGUN if begun else Status.WAITING
+
+    @property
+    def error(self) -> str:
+        """Why it failed, in one line; nothing where it did not."""
+        if self.status is not Status.FAILED:
+            return ""
+        return str(json.loads(self._failure.read_text("utf-8"))["error"])
+
+    def check(self) -> None:
+        """Make sure that a run which is there is that of the cell.
+
+        Raises:
+          UserError: it has another config.
+        """
+        file = self.folder / _FIRST
+        if not file.is_file():
+            return
+        recorded = json.loads(file.read_text("utf-8"))["config"]
+        before, now = map(_flat, (recorded, self.cell.settings()))
+        # A run may be older than a key of the config.
+        for key in before:
+            if before[key] != now.get(key):
+                raise UserError(
+                    f"{self.folder} must hold a run of this study, whose `{key}` is "
+                    f"{now.get(key)!r}; delete it, or use another --output_dir. "
+                    f"Received: {before[key]!r}."
+                )
+
+    def begin(self) -> None:
+        """Forget a failure; make the folder's parent."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._failure.unlink(missing_ok=True)
+
+    def fail(self, exit_code: int) -> None:
+        """Keep why it failed: the last line of its log that says something."""
+        lines = self.log.read_text("utf-8", errors="replace").splitlines()
+        said = [line.strip() for line in lines if line.strip()]
+        error = said[-1].removeprefix("Error: ") if said else "it printed nothing"
+        if exit_code < 0:
+            error = f"killed by signal {-exit_code}, after: {error}"
+        write_json(self._failure, {"exit_code": exit_code, "error": error})
+
+    @property
+    def _failure(self) -> Path:
+        return self.root / "cells" / f"{self.cell.name}.failed.json"
+
+
+def _flat(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    return config_files.flatten(config_dict.ConfigDict(recorded))

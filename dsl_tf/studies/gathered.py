@@ -1,0 +1,134 @@
+"""All that the cells of a study found, as one tidy table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dsl_tf.evaluation.intervals import paired_bootstrap
+from dsl_tf.reports.runs import Run, read_run
+from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.plan import CONFIG
+
+#: Columns that say which cell a row is; its axes follow.
+LABELS = ("study", "cell", "backbone", "data", "method", "sparsity", "seed")
+
+#: The method that others are compared with, user by user.
+BASELINE = "dense"
+
+#: Columns of the comparison, each `<metric>_<one of these>`.
+COMPARED = ("difference", "difference_low", "difference_high", "p_value")
+
+
+def runs(places: Sequence[Place]) -> dict[str, Run]:
+    """The finished cells by their names."""
+    return {
+        place.cell.name: read_run(place.folder)
+        for place in places
+        if place.status is Status.DONE
+    }
+
+
+def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.DataFrame:
+    """A row for each cell, finished or not.
+
+    Args:
+      name: of the study.
+      places: of its cells.
+      found: `runs` of them.
+
+    Returns:
+      Columns `LABELS`, where `sparsity` is what was asked for; a column for each other
+      key that is an axis of the grid; `status` and `error`; of finished cells the
+      metrics of the test set by their names, those of validation with `valid_` before
+      them, paired differences to the dense cell of the same backbone, data and seed
+      (`COMPARED`), every number of `cost.json` with `cost.` before its keys; `command`.
+    """
+    dense = {
+        _family(place): found[place.cell.name]
+        for place in places
+        if place.cell.name in found and place.cell.config.method.name == BASELINE
+    }
+    labels = [_labels(name, place) for place in places]
+    rows = []
+    for place, row in zip(places, labels, strict=True):
+        row = row | {"status": str(place.status), "error": place.error}
+        run = found.get(place.cell.name)
+        if run is not None:
+            row |= _numbers(run)
+            row |= _compared(run, dense.get(_family(place)))
+        rows.append(row | {"command": place.cell.command(place.folder)})
+    first = list(dict.fromkeys(key for each in labels for key in each))
+    together = pd.DataFrame(rows)
+    others = together.columns.drop([*first, "command"])
+    return together[[*first, *others, "command"]]
+
+
+def headlines(found: Mapping[str, Run]) -> list[str]:
+    """The metrics that the protocols of some runs report."""
+    names = [name for run in found.values() for name in run.headline_metrics]
+    return list(dict.fromkeys(names))
+
+
+def axes(table: pd.DataFrame) -> list[str]:
+    """Keys of the config, beside `LABELS`, in which cells differ."""
+    columns = list(table.columns)
+    return columns[len(LABELS) : columns.index("status")]
+
+
+def _labels(name: str, place: Place) -> dict[str, Any]:
+    cell = place.cell
+    config = cell.config
+    dense = config.method.name == BASELINE
+    labels = {
+        "study": name,
+        "cell": cell.name,
+        "backbone": config.model.name,
+        "data": config.data.name,
+        "method": config.method.name,
+        "sparsity": 0.0 if dense else float(config.sparsity.target),
+        "seed": cell.seed,
+    }
+    known = {CONFIG, "method.name", "sparsity.target", "data.name", "model.name"}
+    return labels | {
+        key: "none" if value == () else value
+        for key, value in cell.axes.items()
+        if key not in known
+    }
+
+
+def _family(place: Place) -> tuple[object, ...]:
+    cell = place.cell
+    shape = {k: v for k, v in cell.axes.items() if k.split(".")[0] in ("model", "data")}
+    return (cell.file, cell.seed, tuple(sorted(shape.items())))
+
+
+def _numbers(run: Run) -> dict[str, Any]:
+    test, valid = run.metrics["test"], run.metrics["valid"]
+    numbers: dict[str, Any] = {name: test[name] for name in run.metric_names}
+    for name, bounds in test.get("ci95", {}).items():
+        numbers |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
+    numbers |= {f"valid_{name}": valid[name] for name in numbers if name in valid}
+    numbers["best_epoch"] = run.metrics.get("best_epoch")
+    return numbers | dict(_leaves(run.cost, "cost"))
+
+
+def _leaves(nested: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}.{key}")
+        elif isinstance(value, int | float):
+            yield f"{path}.{key}", value
+
+
+def _compared(run: Run, dense: Run | None) -> dict[str, float]:
+    if dense is None or dense is run:
+        return {}
+    cells = {}
+    for metric in run.headline_metrics:
+        theirs = dense.per_user[metric]
+        ours = run.per_user[metric].reindex(theirs.index)
+        values = paired_bootstrap(ours.to_numpy(), theirs.to_numpy(), 0)
+        for name, value in zip(COMPARED, values, strict=True):
+            cells[f"{metric}_{name}"] = value
+    return cells

@@ -1,0 +1,142 @@
+"""What a study leaves in its folder: a table, exhibits, and one page with all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from dsl_tf.files import replacing
+from dsl_tf.reports import html, tables
+from dsl_tf.reports.runs import Run
+from dsl_tf.studies import gathered
+from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.plan import Study
+
+RESULTS, PAGE = "results.csv", "index.html"
+
+#: Columns of the page's table, beside labels and metrics, with their heads.
+_COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cost.training.seconds": ("training", lambda s: f"{s:,.0f} s"),
+    "cost.training.peak_rss_bytes": ("peak memory", tables.size),
+    "cost.training.state_bytes": ("state", tables.size),
+    "cost.nonzeros": ("non-zeros", lambda n: f"{n:,.0f}"),
+    "cost.files.model.tflite": ("model.tflite", tables.size),
+    "cost.files.model_int8.tflite": ("model_int8.tflite", tables.size),
+}
+
+
+def write_results(root: Path, name: str, places: Sequence[Place]) -> pd.DataFrame:
+    """Write `results.csv`, a row a cell, finished or not."""
+    frame = gathered.frame(name, places, gathered.runs(places))
+    with replacing(root / RESULTS) as partial:
+        frame.to_csv(partial, index=False)
+    return frame
+
+
+def write(root: Path, name: str, study: Study, places: Sequence[Place]) -> Path:
+    """Write all that can be made of the cells that are done.
+
+    Returns:
+      The page.
+    """
+    runs = gathered.runs(places)
+    frame = write_results(root, name, places)
+    exhibits = []
+    for exhibit in study.exhibits:
+        shown = exhibit.show(frame, runs)
+        if shown is not None:
+            shown.write(root / "exhibits")
+            exhibits.append(Markup(shown.html()))
+    header, rows = _cells(frame, places, runs)
+    page = html.render(
+        "study.html.j2",
+        title=study.title,
+        name=name,
+        study=study,
+        cards=_cards(frame, runs),
+        exhibits=exhibits,
+        failures=[
+            (place.cell.name, place.error)
+            for place in places
+            if place.status is Status.FAILED
+        ],
+        header=header,
+        rows=rows,
+    )
+    with replacing(root / PAGE) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return root / PAGE
+
+
+def _cards(frame: pd.DataFrame, runs: Mapping[str, Run]) -> list[dict[str, str]]:
+    counts = frame["status"].value_counts()
+    failed = counts.get("failed", 0)
+    done = counts.get("done", 0)
+    cards = [
+        {
+            "name": "cells done",
+            "value": f"{done} of {len(frame)}",
+            "note": f"{failed} failed" if failed else "none failed",
+        }
+    ]
+    if not runs:
+        return cards
+    seconds = sum(run.cost["training"]["seconds"] for run in runs.values())
+    macs = sum(run.cost["training"]["macs"] for run in runs.values())
+    protocols = sorted({run.protocol for run in runs.values()})
+    return [
+        *cards,
+        {
+            "name": "training",
+            "value": f"{seconds / 60:,.1f} min",
+            "note": f"measured, every pass of every method; {tables.macs(macs)}",
+        },
+        {
+            "name": "protocol",
+            "value": ", ".join(protocols),
+            "note": "epochs and settings are chosen on validation",
+        },
+    ]
+
+
+def _cells(
+    frame: pd.DataFrame, places: Sequence[Place], runs: Mapping[str, Run]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    labels = ["backbone", "data", "method", "sparsity", "seed", *gathered.axes(frame)]
+    columns: list[tuple[str, str, Callable[[Any], str]]] = [
+        (n, n.rpartition(".")[2], str) for n in [*labels, "status"]
+    ]
+    for metric in gathered.headlines(runs):
+        columns.append((metric, metric, tables.score))
+        if f"{metric}_p_value" in frame:
+            columns.append((f"{metric}_difference", "to dense", "{:+.4f}".format))
+            columns.append((f"{metric}_p_value", "p", "{:.3f}".format))
+    columns += [(n, head, text) for n, (head, text) in _COSTS.items() if n in frame]
+    numeric = {c for c, *_ in columns if pd.api.types.is_numeric_dtype(frame[c])}
+    rows = []
+    for place, record in zip(places, frame.to_dict("records"), strict=True):
+        cells = [
+            {
+                "text": _text(record[column], text),
+                "value": "" if pd.isna(record[column]) else record[column],
+                "numeric": column in numeric,
+                "status": column == "status",
+            }
+            for column, _, text in columns
+        ]
+        rows.append(
+            {
+                "cells": cells,
+                "command": record["command"],
+                "config": str(place.cell.config),
+            }
+        )
+    return [{"name": h, "numeric": c in numeric} for c, h, _ in columns], rows
+
+
+def _text(value: Any, text: Callable[[Any], str]) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{value:g}" if text is str and isinstance(value, float) else text(value)

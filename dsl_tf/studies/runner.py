@@ -1,0 +1,197 @@
+"""Runs the cells of a study, each in a process of its own."""
+
+import concurrent.futures
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import rich.console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.estimates import Remaining
+
+#: How often running cells are looked at, in seconds.
+_EVERY = 0.5
+#: Seconds that a process gets to write its checkpoint before it is killed.
+_PATIENCE = 60.0
+
+
+def run(
+    places: Sequence[Place],
+    jobs: int,
+    remaining: Remaining,
+    console: rich.console.Console,
+    finished: Callable[[], None],
+) -> None:
+    """Run the cells that are not done, one after the other or some at a time.
+
+    A cell that was begun goes on from its checkpoint; one that failed is tried again.
+    One that fails now is kept with its log, and the others go on.
+
+    Args:
+      places: of the cells.
+      jobs: processes at a time. Seconds measured beside others mean less.
+      remaining: of the cells; knows what is left of them.
+      console: where progress goes.
+      finished: is called after each cell, from one thread at a time.
+
+    Raises:
+      KeyboardInterrupt: after the cells that ran have written their checkpoints.
+    """
+    todo = [place for place in places if place.status is not Status.DONE]
+    stop = threading.Event()
+    lock = threading.Lock()
+    with _Display(places, remaining, console) as display:
+
+        def one(place: Place) -> None:
+            if stop.is_set():
+                return
+            begun = time.monotonic()
+            with display.running(place):
+                exit_code = _process(place, stop)
+            if stop.is_set():
+                return
+            with lock:
+                if exit_code:
+                    place.fail(exit_code)
+                display.done(place, time.monotonic() - begun)
+                finished()
+
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
+            list(pool.map(one, todo))
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _process(place: Place, stop: threading.Event) -> int:
+    """One run, to its end or until `stop`; its exit code."""
+    place.begin()
+    command = [sys.executable, "-m", "dsl_tf.main", *place.cell.arguments]
+    command += [f"--output_dir={place.folder}", "--resume"]
+    with (
+        place.log.open("ab") as log,
+        # A group of its own: Ctrl-C reaches it once, from here.
+        subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process,
+    ):
+        while process.poll() is None:
+            if stop.wait(_EVERY):
+                process.terminate()
+                try:
+                    process.wait(_PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        return process.returncode
+
+
+class _Display:
+    """One bar for all cells, with a line for each that runs.
+
+    Where there is no terminal, a line is printed when a cell begins and ends.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        remaining: Remaining,
+        console: rich.console.Console,
+    ) -> None:
+        self._places = places
+        self._remaining = remaining
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[said]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> "_Display":
+        self._progress.start()
+        self._all = self._progress.add_task("cells", total=len(self._places), said="")
+        self._count()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    @contextlib.contextmanager
+    def running(self, place: Place) -> Iterator[None]:
+        name = place.cell.name
+        again = place.status is not Status.WAITING
+        self._print(f"{'again' if again else 'begun'}  {name}")
+        line = self._progress.add_task(f"  {name}", total=None, said="")
+        watched = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(place, line, watched))
+        watcher.start()
+        try:
+            yield
+        finally:
+            watched.set()
+            watcher.join()
+            self._progress.remove_task(line)
+
+    def done(self, place: Place, seconds: float) -> None:
+        self._remaining.measured(place, seconds)
+        status = place.status
+        why = f": {place.error}" if place.error else ""
+        left = f", {self._remaining.text()} left"
+        color = "red" if status is Status.FAILED else "green"
+        self._print(
+            f"{status:6} {place.cell.name}  {seconds:,.0f} s{why}"
+            f"  ({self._counts()}{left})",
+            color,
+        )
+        self._count()
+
+    def _watch(self, place: Place, line: TaskID, watched: threading.Event) -> None:
+        while not watched.wait(_EVERY):
+            self._progress.update(line, said=_last_line(place))
+
+    def _count(self) -> None:
+        done = sum(place.status is Status.DONE for place in self._places)
+        left = f"{self._remaining.text()} left"
+        self._progress.update(self._all, completed=done, said=left)
+
+    def _counts(self) -> str:
+        each = [place.status for place in self._places]
+        failed = each.count(Status.FAILED)
+        more = f", {failed} failed" if failed else ""
+        return f"{each.count(Status.DONE)} of {len(each)} done{more}"
+
+    def _print(self, line: str, style: str = "") -> None:
+        self._console.print(Text(line, style), soft_wrap=True)
+
+
+def _last_line(place: Place) -> str:
+    """What the run said last, cut to fit beside a bar."""
+    try:
+        with place.log.open("rb") as log:
+            log.seek(0, 2)
+            log.seek(max(0, log.tell() - 2000))
+            lines = log.read().decode("utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1][:70] if said else ""

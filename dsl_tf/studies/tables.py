@@ -1,0 +1,189 @@
+"""Tables of a study: means over seeds, with the paper's numbers beside them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+import rich.box
+import rich.console
+import rich.table
+from rich.text import Text
+
+from dsl_tf.reports import tables as texts
+from dsl_tf.reports.runs import Run
+
+
+class Value(NamedTuple):
+    """What a table shows of its cells.
+
+    Attributes:
+      column: of `gathered.frame`.
+      header: over it.
+      text: of a number.
+    """
+
+    column: str
+    header: str
+    text: Callable[[float], str] = texts.score
+
+
+RECALL, NDCG = Value("recall@20", "Recall@20"), Value("ndcg@20", "NDCG@20")
+TRAINING_MACS = Value("cost.training.macs", "MACs (training)", texts.macs)
+INFERENCE_MACS = Value("cost.inference.macs_per_user", "MACs (a user)", texts.macs)
+SECONDS = Value("cost.training.seconds", "training", lambda s: f"{s:,.0f} s")
+STATE = Value("cost.training.state_bytes", "state", texts.size)
+PEAK = Value("cost.training.peak_rss_bytes", "peak memory", texts.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table: a line for each combination of `rows`, one part for each of `columns`.
+
+    Attributes:
+      name: of its files.
+      caption: one line.
+      rows: labels or axes of the frame.
+      columns: the same; none: the values alone.
+      values: shown in each part.
+      where: labels to the values that cells must have; a tuple: one of them.
+      paper: published numbers, by the values of `rows` and `columns` and then the
+        column; shown beside ours, with the difference.
+    """
+
+    name: str
+    caption: str
+    rows: Sequence[str]
+    columns: Sequence[str] = ()
+    values: Sequence[Value] = (RECALL, NDCG)
+    where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    paper: Mapping[tuple[object, ...], Mapping[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> "Cells | None":
+        """Make it; see `plan.Exhibit`."""
+        del runs
+        frame = chosen(frame, self.where)
+        if frame.empty:
+            return None
+        lines = list(dict.fromkeys(frame[[*self.rows]].itertuples(index=False)))
+        parts: list[tuple] = [()]
+        if self.columns:
+            parts = list(dict.fromkeys(frame[[*self.columns]].itertuples(index=False)))
+        header = [name.rpartition(".")[2] for name in self.rows]
+        for part in parts:
+            above = ", ".join(
+                _label(name, value)
+                for name, value in zip(self.columns, part, strict=True)
+            )
+            header += [" · ".join(filter(None, [above, v.header])) for v in self.values]
+        rows = []
+        for line in lines:
+            cells = [_label("", each) for each in line]
+            for part in parts:
+                wanted = dict(
+                    zip([*self.rows, *self.columns], [*line, *part], strict=True)
+                )
+                group = chosen(frame, wanted)
+                paper = self.paper.get((*line, *part), {})
+                cells += [_cell(group, value, paper) for value in self.values]
+            rows.append(cells)
+        return Cells(self.name, self.caption, header, rows, len(self.rows))
+
+
+class Cells(NamedTuple):
+    """A table as text.
+
+    Attributes:
+      name: of its files.
+      caption: one line.
+      header: of the columns.
+      rows: cells.
+      labels: how many of the first columns are labels.
+    """
+
+    name: str
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    labels: int
+
+    def write(self, folder: Path) -> None:
+        """As `<name>.md` and `<name>.tex`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.md").write_text(self.markdown(), encoding="utf-8")
+        frame = pd.DataFrame(self.rows, columns=self.header)
+        style = frame.style.hide(axis="index")
+        style = style.format(escape="latex").format_index(escape="latex", axis=1)
+        places = "l" * self.labels + "r" * (len(self.header) - self.labels)
+        latex = style.to_latex(caption=self.caption, hrules=True, column_format=places)
+        (folder / f"{self.name}.tex").write_text(latex, encoding="utf-8")
+
+    def markdown(self) -> str:
+        """As a table of Markdown under its caption."""
+        table = rich.table.Table(box=rich.box.MARKDOWN)
+        for place, name in enumerate(self.header):
+            side = "left" if place < self.labels else "right"
+            table.add_column(Text(name), justify=side)  # type: ignore[arg-type]
+        for row in self.rows:
+            table.add_row(*(Text(cell.replace("|", r"\|")) for cell in row))
+        console = rich.console.Console(width=10_000, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+        lines = [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+        return "\n".join([self.caption, "", *lines, ""])
+
+    def html(self) -> str:
+        """As a part of a page."""
+        return _HTML.render(table=self)
+
+
+_HTML = jinja2.Environment(autoescape=True).from_string(
+    """<figure class="plain"><figcaption>{{ table.caption }}</figcaption>
+<div class="scroll"><table class="sortable"><thead><tr>
+{%- for name in table.header %}<th{% if loop.index > table.labels %} class="number"
+{%- endif %}>{{ name }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in table.rows %}<tr>{% for cell in row %}<td
+{%- if loop.index > table.labels %} class="number"{% endif %}>{{ cell }}</td>
+{%- endfor %}</tr>
+{% endfor %}</tbody></table></div></figure>"""
+)
+
+
+def chosen(frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows whose columns have values; a tuple of them is any of these."""
+    for column, value in where.items():
+        values = value if isinstance(value, tuple) else (value,)
+        frame = frame[frame[column].isin(values)]
+    return frame
+
+
+def _cell(group: pd.DataFrame, value: Value, paper: Mapping[str, float]) -> str:
+    """Mean, deviation over seeds, and the paper's number with the difference."""
+    found = group[value.column].dropna() if value.column in group else group.iloc[:0]
+    published = paper.get(value.column)
+    if found.empty:
+        status = "failed" if (group["status"] == "failed").any() else "-"
+        beside = f" (paper {value.text(published)})" if published else ""
+        return status + beside
+    mean = float(found.mean())
+    text = value.text(mean)
+    if len(found) > 1:
+        text += f" ± {value.text(float(found.std(ddof=1)))}"
+    if published:
+        text += f" (paper {value.text(published)}, {mean / published - 1:+.1%})"
+    return text
+
+
+def _label(name: str, value: object) -> str:
+    short = name.rpartition(".")[2]
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return f"{short} {value}" if short in _NUMBERED else str(value)
+
+
+#: Labels whose values say nothing without their name.
+_NUMBERED = ("sparsity", "seed", "update_interval", "initial_update_ratio")

@@ -1,0 +1,170 @@
+"""Run a study: a grid of runs declared in a config, and what is to be seen in them.
+
+    python -m dsl_tf.study --config=configs/studies/figure2.py:quick --dry_run
+    python -m dsl_tf.study --config=configs/studies/figure2.py:quick
+    python -m dsl_tf.study --config=configs/studies/table3.py --only='*-dsl-*'
+
+Each run is a process of its own, in a run folder `cells/<name>` of the study's folder.
+The same command again goes on where it stopped: what is done is not done again, what
+has failed is tried again. The folder has `results.csv`, tables and figures in
+`exhibits/`, and all of it on one page, `index.html`.
+
+The exit code is 0, 1 where cells failed, 2 for a user's mistake, 130 for Ctrl-C.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich.console
+from absl import flags
+from rich.text import Text
+
+from dsl_tf.errors import UserError
+from dsl_tf.reports import tables
+from dsl_tf.studies import page, plan, runner
+from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.estimates import Planned, Planner, Remaining
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+      argv: the program's name, then the flags.
+
+    Returns:
+      The exit code.
+    """
+    values = _define()
+    try:
+        positional = values(list(argv))[1:]
+        if values.help:
+            print(f"{__doc__}\n{values.get_help()}")
+            return 0
+        if positional or not values.config:
+            received = positional[0] if positional else "no --config"
+            raise UserError(
+                "A study needs --config=configs/studies/NAME.py[:SIZE] and takes flags "
+                f"only. Received: {received}."
+            )
+        return _study(values, rich.console.Console())
+    except flags.Error as error:
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
+    name, study = plan.read(values.config)
+    seeds = [_seed(text) for text in values.seeds or []]
+    cells = plan.cells(study, values.set, seeds)
+    chosen = {cell.name for cell in plan.only(cells, values.only or ["*"])}
+    root = Path(values.output_dir or f"studies/{name}")
+    places = [Place(root, cell) for cell in cells]
+    for place in places:
+        place.check()
+    todo = [place for place in places if place.cell.name in chosen]
+    if values.dry_run:
+        _print_plan(todo, console)
+        return 0
+    remaining = Remaining(todo, values.jobs)
+    try:
+        runner.run(
+            todo,
+            values.jobs,
+            remaining,
+            console,
+            lambda: page.write_results(root, name, places),
+        )
+    finally:
+        shown = page.write(root, name, study, places)
+    failed = [place for place in todo if place.status is Status.FAILED]
+    for place in failed:
+        line = f"failed  {place.cell.name}: {place.error} (log: {place.log})"
+        console.print(Text(line, "red"), soft_wrap=True)
+    done = sum(place.status is Status.DONE for place in todo)
+    console.print(f"{done} of {len(todo)} cells done. Page: {shown}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
+    planner = Planner(places)
+    rows, minutes, macs = [], 0.0, 0
+    with console.status("Planning …") as status:
+        for place in places:
+            status.update(f"Planning {place.cell.name} …")
+            planned = planner.plan_or_error(place.cell)
+            row = [place.cell.name, str(place.status)]
+            if isinstance(planned, Planned):
+                if place.status is not Status.DONE:
+                    minutes += planned.seconds / 60
+                    macs += planned.macs
+                row += [f"{planned.passes}", tables.macs(planned.macs)]
+                row += [f"{planned.seconds / 60:,.1f}"]
+            else:
+                row += ["-", "-", "-"]
+                console.print(Text(f"{place.cell.name}: {planned}", "yellow"))
+            rows.append(row)
+    header = ["cell", "status", "passes", "training", "minutes, about"]
+    tables.show(console, header, rows)
+    console.print(
+        f"{len(rows)} cells; {tables.macs(macs)} and about {minutes:,.0f} minutes are "
+        "left, if every pass takes all of its epochs.",
+        soft_wrap=True,
+    )
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"`--seeds` must be numbers from 0. Received: {text}.")
+    return int(text)
+
+
+def _define() -> flags.FlagValues:
+    """The flags, apart from absl's global ones."""
+    values = flags.FlagValues()
+    values.set_gnu_getopt()
+    where = {"flag_values": values}
+    flags.DEFINE_string(
+        "config",
+        None,
+        "FILE[:SIZE], such as configs/studies/figure2.py:quick; the size is full where "
+        "none is given.",
+        **where,
+    )
+    flags.DEFINE_string(
+        "output_dir", None, "Folder of the study; else studies/NAME-SIZE.", **where
+    )
+    flags.DEFINE_integer(
+        "jobs",
+        1,
+        "Runs at a time. Times and memory are measured in each; times beside other "
+        "runs mean less.",
+        lower_bound=1,
+        **where,
+    )
+    flags.DEFINE_list(
+        "only", None, "Run the cells that match, such as '*-dsl-*'.", **where
+    )
+    flags.DEFINE_list("seeds", None, "In place of the study's seeds: 0,1,2.", **where)
+    flags.DEFINE_multi_string(
+        "set",
+        [],
+        "KEY=VALUE of every run's config, such as train.epochs=3; repeatable.",
+        **where,
+    )
+    flags.DEFINE_bool(
+        "dry_run", False, "Print the plan with estimated costs; run nothing.", **where
+    )
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", **where)
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

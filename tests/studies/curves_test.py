@@ -1,0 +1,75 @@
+"""Lines and points drawn from a study's table."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from dsl_tf.studies import gathered
+from dsl_tf.studies.curves import Lines, Loss, Scatter
+
+
+@pytest.fixture
+def runs(finished):
+    return gathered.runs(finished)
+
+
+@pytest.fixture
+def frame(finished, runs):
+    return gathered.frame("small-full", finished, runs)
+
+
+def _lines(figure):
+    return {line.get_label(): line for line in figure.axes[0].get_lines()}
+
+
+@pytest.fixture
+def lines():
+    return Lines(
+        "f",
+        "Recall.",
+        x="sparsity",
+        y="recall@20",
+        where={"method": "dsl"},
+        levels={"method": "dense"},
+    )
+
+
+def test_lines_are_means_over_seeds_and_levels_lie_flat(lines, frame):
+    figure = lines.show(frame, {}).figure
+    (bars,) = figure.axes[0].containers
+    np.testing.assert_allclose(bars.lines[0].get_xydata(), [[0.5, 0.375]])
+    assert bars.get_label() == "dsl"
+    level = _lines(figure)["dense"]
+    assert list(level.get_ydata()) == pytest.approx([0.425, 0.425])
+
+
+def test_nothing_to_draw(lines, frame):
+    assert lines.show(frame.iloc[:2], {}) is None
+    assert lines.show(frame.drop(columns="recall@20"), {}) is None
+    assert Loss("l", "").show(frame, {}) is None
+    assert Scatter("s", "", x="cost.nothing", y="recall@20").show(frame, {}) is None
+
+
+def test_loss(frame, runs):
+    figure = Loss("l", "", by=("method", "sparsity")).show(frame, runs).figure
+    found = _lines(figure)
+    assert set(found) == {"dense 0", "dsl 0.5"}
+    np.testing.assert_allclose(found["dense 0"].get_ydata(), [0.75, 0.5, 0.25])
+
+
+def test_scatter_has_a_point_a_cell(frame):
+    scatter = Scatter("s", "", x="cost.training.seconds", y="recall@20")
+    found = _lines(scatter.show(frame, {}).figure)
+    np.testing.assert_allclose(
+        found["dsl"].get_xydata(), [[12.5, 0.325], [12.5, 0.425]]
+    )
+
+
+def test_files_and_the_page(lines, frame, tmp_path):
+    drawn = lines.show(frame, {})
+    drawn.write(tmp_path)
+    assert matplotlib.image.imread(tmp_path / "f.png").std() > 0.01
+    assert (tmp_path / "f.svg").read_text().count("<svg") == 1
+    page = drawn.html()
+    assert page.count("<svg") == 1
+    assert "<?xml" not in page

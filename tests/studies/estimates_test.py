@@ -1,0 +1,101 @@
+"""How long is left, and what cells will take."""
+
+import json
+
+import pytest
+
+from dsl_tf import config_files
+from dsl_tf.studies.cells import Place
+from dsl_tf.studies.estimates import Planned, Planner, Remaining
+from dsl_tf.studies.plan import Study, cells
+
+
+def _took(place, seconds):
+    file = place.folder / "cost.json"
+    cost = json.loads(file.read_text())
+    cost["training"]["seconds"] = seconds
+    file.write_text(json.dumps(cost))
+
+
+def test_nothing_is_known_at_first(places):
+    assert Remaining(places, 1).seconds() is None
+    assert Remaining(places, 1).text() == "an unknown time"
+
+
+def test_cells_take_what_the_most_alike_took(places, finish):
+    for place, seconds in ((places[0], 100.0), (places[2], 10.0)):
+        finish(place)
+        _took(place, seconds)
+    remaining = Remaining(places, 1)
+    # The dense one of another seed; DSL of another seed, and of another sparsity.
+    assert remaining.seconds() == pytest.approx(130 + 3 * 40)
+    finish(places[4])
+    _took(places[4], 12.0)
+    remaining.measured(places[4], 70.0)
+    assert remaining.seconds() == pytest.approx(130 + 40 + 70)
+    assert Remaining(places, 2).seconds() == pytest.approx((130 + 40 + 42) / 2)
+
+
+def test_what_failed_is_not_waited_for(finished):
+    assert Remaining(finished, 1).seconds() == pytest.approx(42.5)
+
+
+@pytest.fixture
+def plan(small_csv, tmp_path):
+    """Plans cells of MF on small data: 2 epochs of 13 steps."""
+
+    def make(**keys):
+        keys = {"config": "configs/mf.py:own", **keys}
+        common = {
+            "data.path": str(small_csv),
+            "train.epochs": 2,
+            "train.batch_size": 1000,
+        }
+        (cell,) = cells(Study("", "", (keys,), keys=common))
+        return Planner([Place(tmp_path, cell)]).plan_or_error(cell)
+
+    return make
+
+
+def test_passes_and_macs_of_methods(plan):
+    dense = plan(**{"method.name": "dense"})
+    assert dense.passes == 1
+    assert dense.seconds > 30
+    refit = plan(**{"method.name": "dense", "train.refit": True})
+    assert (refit.passes, refit.macs) == (2, 2 * dense.macs)
+    sparse = plan(**{"method.name": "random_pruning", "sparsity.target": 0.5})
+    # Half the weights have a quarter of the products, and half of Adam's.
+    assert 0.25 * dense.macs < sparse.macs < 0.5 * dense.macs
+    pruned = plan(**{"method.name": "magnitude_pruning", "sparsity.target": 0.5})
+    assert pruned.passes == 2
+    assert pruned.macs == pytest.approx(dense.macs + sparse.macs, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["ease", "item_knn", "popularity", "mag_prune"])
+def test_what_is_counted_or_chosen_is_not_waited_for(plan, method):
+    planned = plan(**{"method.name": method})
+    assert isinstance(planned, Planned)
+    assert planned.passes >= 1
+
+
+@pytest.mark.slow
+def test_macs_are_those_of_the_run(small_config, small_csv, tmp_path):
+    from dsl_tf import experiment
+
+    config = config_files.load(config_files.find("mf.py"), "own")
+    config.data.path = str(small_csv)
+    config.train.update(epochs=2, batch_size=1000, patience=0)
+    config.method.name = "dense"
+    config.export.formats = ()
+    experiment.train(config.lock(), tmp_path / "run")
+    cost = json.loads((tmp_path / "run" / "cost.json").read_text())
+    keys = {"data.path": str(small_csv), "train.epochs": 2, "train.batch_size": 1000}
+    keys |= {"train.patience": 0, "method.name": "dense"}
+    (cell,) = cells(Study("", "", ({"config": "configs/mf.py:own"},), keys=keys))
+    assert Planner([]).plan(cell).macs == cost["training"]["macs"]
+
+
+def test_a_cell_that_would_be_refused_says_why(plan):
+    said = plan(**{"method.name": "no_such_method"})
+    assert "method" in said
+    assert "no_such_method" in said

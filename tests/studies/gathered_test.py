@@ -1,0 +1,55 @@
+"""The tidy table of a study."""
+
+import numpy as np
+import pytest
+
+from dsl_tf.studies import gathered
+from dsl_tf.studies.cells import Place
+from dsl_tf.studies.plan import Study, cells
+
+
+@pytest.fixture
+def frame(finished):
+    return gathered.frame("small-full", finished, gathered.runs(finished))
+
+
+def test_a_row_a_cell_finished_or_not(frame):
+    assert list(frame.columns[: len(gathered.LABELS)]) == list(gathered.LABELS)
+    assert list(frame["status"]) == ["done"] * 4 + ["waiting", "failed"]
+    assert list(frame["error"]) == [""] * 5 + ["The disk is full: x."]
+    assert list(frame["sparsity"]) == [0, 0, 0.5, 0.5, 0.8, 0.8]
+    assert list(frame["seed"]) == [0, 1, 0, 1, 0, 1]
+    assert set(frame["backbone"]) == {"mf"}
+    assert frame.columns[-1] == "command"
+    assert all("--config.method.name=" in command for command in frame["command"])
+
+
+def test_every_number_of_the_runs(frame):
+    done = frame[frame["status"] == "done"]
+    np.testing.assert_allclose(done["recall@20"], [0.375, 0.475, 0.325, 0.425])
+    np.testing.assert_allclose(done["valid_recall@20"], done["recall@20"])
+    assert set(done["cost.training.seconds"]) == {12.5}
+    assert set(done["cost.files.model.tflite"]) == {2_000_000}
+    assert frame[frame["status"] != "done"]["recall@20"].isna().all()
+
+
+def test_differences_are_to_the_dense_cell_of_the_same_seed(frame):
+    difference = frame["recall@20_difference"]
+    assert difference[:2].isna().all()
+    np.testing.assert_allclose(difference[2:4], -0.05)
+    # Every user has the same difference, so there is nothing to doubt.
+    np.testing.assert_allclose(frame["recall@20_difference_low"][2:4], -0.05)
+    assert (frame["recall@20_p_value"][2:4] < 0.01).all()
+
+
+def test_axes_beside_the_labels(tmp_path):
+    file = "configs/mf.py:demo"
+    grid = (
+        {"config": file, "method.name": "dense"},
+        {"config": file, "method.name": "dsl", "sparsity.update_interval": (10, 20)},
+    )
+    places = [Place(tmp_path, cell) for cell in cells(Study("", "", grid))]
+    frame = gathered.frame("x", places, {})
+    assert gathered.axes(frame) == ["sparsity.update_interval"]
+    assert np.isnan(frame["sparsity.update_interval"][0])
+    assert list(frame["sparsity.update_interval"][1:]) == [10, 20]

@@ -1,0 +1,65 @@
+"""What a study leaves in its folder."""
+
+import dataclasses
+import html.parser
+
+import pandas as pd
+import pytest
+
+from dsl_tf.studies import page
+from dsl_tf.studies.curves import Lines
+from dsl_tf.studies.tables import Table
+
+
+class _Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.text, self.rows = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        self.rows += tag == "tr"
+        names = dict(attributes)
+        self.sources += [names[n] for n in ("src", "href") if n in names]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def shown(study, finished, tmp_path):
+    exhibits = (
+        Lines("figure", "A figure.", "sparsity", "recall@20", where={"method": "dsl"}),
+        Table("table", "A table.", rows=("method", "sparsity")),
+        Lines("none", "", "sparsity", "no such metric"),
+    )
+    study = dataclasses.replace(study, exhibits=exhibits)
+    file = page.write(tmp_path / "study", "small-full", study, finished)
+    read = _Page()
+    read.feed(file.read_text())
+    return read
+
+
+def test_the_page_needs_nothing_beside_it_and_says_what_failed(shown):
+    assert not [s for s in shown.sources if not s.startswith("#")]
+    text = " ".join(shown.text)
+    assert "What is 0.5 < 0.8 & so on?" in text
+    assert "4 of 6" in text
+    assert "1 failed" in text
+    assert "The disk is full: x." in text
+    assert "--config.sparsity.target=0.8" in text
+    assert "A table." in text
+    assert "A figure." in text
+
+
+def test_files(shown, tmp_path):
+    del shown
+    folder = tmp_path / "study"
+    names = {path.name for path in (folder / "exhibits").iterdir()}
+    assert names == {"figure.png", "figure.svg", "table.md", "table.tex"}
+    results = pd.read_csv(folder / "results.csv")
+    assert len(results) == 6
+
+
+def test_nothing_is_done_yet(study, places, tmp_path):
+    file = page.write(tmp_path / "study", "small-full", study, places)
+    assert "0 of 6" in file.read_text()

@@ -1,0 +1,75 @@
+"""Tables of a study."""
+
+import pandas as pd
+import pytest
+
+from dsl_tf.studies import gathered
+from dsl_tf.studies.tables import RECALL, SECONDS, Table, chosen
+
+
+@pytest.fixture
+def frame(finished):
+    return gathered.frame("small-full", finished, gathered.runs(finished))
+
+
+@pytest.fixture
+def table():
+    return Table(
+        "t1",
+        "A table | of 100 % & more.",
+        rows=("method", "sparsity"),
+        values=(RECALL, SECONDS),
+        paper={("dsl", 0.5): {"recall@20": 0.5}, ("dsl", 0.8): {"recall@20": 0.25}},
+    )
+
+
+def test_means_deviations_and_the_papers_numbers(table, frame):
+    shown = table.show(frame, {})
+    assert shown.header == ["method", "sparsity", "Recall@20", "training"]
+    assert shown.rows == [
+        ["dense", "0", "0.4250 ± 0.0707", "12 s ± 0 s"],
+        ["dsl", "0.5", "0.3750 ± 0.0707 (paper 0.5000, -25.0%)", "12 s ± 0 s"],
+        ["dsl", "0.8", "failed (paper 0.2500)", "failed"],
+    ]
+
+
+def test_columns_are_parts(frame):
+    table = Table("t", "", rows=("method",), columns=("sparsity",), values=(RECALL,))
+    shown = table.show(frame, {})
+    assert shown.header == [
+        "method",
+        "sparsity 0 · Recall@20",
+        "sparsity 0.5 · Recall@20",
+        "sparsity 0.8 · Recall@20",
+    ]
+    assert shown.rows[0] == ["dense", "0.4250 ± 0.0707", "-", "-"]
+
+
+def test_nothing_to_show(table, frame):
+    assert table.show(frame.iloc[:0], {}) is None
+
+
+def test_files(table, frame, tmp_path):
+    table.show(frame, {}).write(tmp_path)
+    lines = (tmp_path / "t1.md").read_text().splitlines()
+    assert lines[0] == table.caption
+    cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
+    assert cells[:3] == ["dense", "0", "0.4250 ± 0.0707"]
+    latex = (tmp_path / "t1.tex").read_text()
+    assert r"\toprule" in latex
+    assert r"-25.0\%" in latex
+    assert r"Recall@20" in latex
+
+
+def test_html_is_escaped(frame):
+    table = Table("t", "<b>bold</b>", rows=("method",), values=(RECALL,))
+    page = table.show(frame, {}).html()
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert page.count("<tr>") == 3
+
+
+def test_chosen():
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]})
+    assert list(chosen(frame, {"a": (1, 2)}).a) == [1, 2]
+    assert list(chosen(frame, {"a": (1, 3), "b": "x"}).a) == [1, 3]

@@ -1,0 +1,122 @@
+"""Cells are run, each in a process of its own, as a user does it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from dsl_tf import study
+
+STUDY = """
+from dsl_tf.studies.plan import Study
+from dsl_tf.studies.tables import Table
+
+def get_config(size="full"):
+    methods = ("popularity", "no_such_method", "dense")
+    return Study(
+        title="Three methods",
+        question="Which of them is there?",
+        grid=({{"config": "configs/mf.py:own", "method.name": methods}},),
+        keys={{
+            "data.path": {path!r},
+            "train.epochs": 1 if size == "quick" else 1000,
+            "train.patience": 0,
+            "export.formats": (),
+        }},
+        exhibits=(Table("three", "Three.", rows=("method",)),),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def config(small_csv, tmp_path_factory):
+    file = tmp_path_factory.mktemp("config") / "three.py"
+    file.write_text(STUDY.format(path=str(small_csv)))
+    return file
+
+
+def _run(capsys, *arguments):
+    code = study.main(["study", *arguments])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+@pytest.mark.slow
+def test_one_failure_does_not_stop_the_others(config, tmp_path, capsys):
+    root = tmp_path / "out"
+    arguments = [f"--config={config}:quick", f"--output_dir={root}"]
+    code, said = _run(capsys, *arguments)
+    assert code == 1
+    results = pd.read_csv(root / "results.csv").set_index("method")
+    assert list(results["status"]) == ["done", "failed", "done"]
+    assert results["recall@20"].notna().sum() == 2
+    assert "no_such_method" in results["error"]["no_such_method"]
+    assert results["error"]["no_such_method"] in said
+    assert "2 of 3 done, 1 failed" in said
+    assert "no_such_method" in (root / "index.html").read_text()
+    # Once more: what is done stays, what failed is tried again.
+    reports = list(root.glob("cells/*/report.html"))
+    before = [report.stat().st_mtime_ns for report in reports]
+    code, said = _run(capsys, *arguments)
+    assert code == 1
+    assert said.count("begun") + said.count("again") == 1
+    assert [report.stat().st_mtime_ns for report in reports] == before
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(config, tmp_path):
+    root = tmp_path / "out"
+    command = [sys.executable, "-m", "dsl_tf.study", f"--config={config}:full"]
+    command += [f"--output_dir={root}", "--only=*dense*"]
+    log = root / "cells" / "mf-own-dense-seed0.log"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            time.sleep(0.2)
+            if log.exists() and "epoch 3/" in log.read_text():
+                break
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert "The same command goes on" in said
+    assert "Traceback" not in said
+    results = pd.read_csv(root / "results.csv")
+    assert results.set_index("method")["status"]["dense"] == "begun"
+    # It was allowed to write a checkpoint.
+    assert list(root.glob("cells/*/checkpoints/select/step-*"))
+
+
+def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
+    root = tmp_path / "out"
+    code, said = _run(
+        capsys, f"--config={config}:quick", f"--output_dir={root}", "--dry_run"
+    )
+    assert code == 0
+    assert not root.exists()
+    assert "mf-own-dense-seed0" in said
+    assert "no_such_method" in said
+    assert "minutes are left" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ([], "needs --config"),
+        (["--config=configs/studies/table9.py"], "config file must exist"),
+        (["--config={}:small"], "must be one of quick, full"),
+        (["--config={}:quick", "--only=*ease*"], "must match cells"),
+        (["--config={}:quick", "--seeds=a"], "numbers from 0"),
+        (["--config={}:quick", "--jobs=0"], "jobs"),
+        (["--config={}:quick", "--no_such_flag"], "no_such_flag"),
+        (["--config={}:quick", "--set=train.epoch=3"], "Did you mean train.epochs"),
+    ],
+)
+def test_a_mistake_is_one_line(config, capsys, arguments, rule):
+    code, said = _run(capsys, *(each.format(config) for each in arguments))
+    assert code == 2
+    assert rule in said
+    assert said.startswith("Error: ")
+    assert said.count("\n") == 1
