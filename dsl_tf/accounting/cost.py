@@ -96,7 +96,8 @@ def report(
     """Parameters, tensors, training and inference; files are added by the export.
 
     `sparsity` = 1 - non-zeros / positions over the masked tensors. `state_bytes`
-    = Σ elements · bytes as stored, of the pass with the most; `table_bytes` the
+    = Σ elements · bytes as stored, of the pass with the most; `activation_bytes` those
+    of whole tables that are dense in a step, of the trained backbone; `table_bytes` the
     same over the user and item tables. MACs: see `accounting.macs`. Seconds and memory
     are measured; memory includes `base_rss_bytes`, the process after its imports.
 
@@ -135,6 +136,7 @@ def report(
             "macs_backward": sum(m.backward for m in each),
             "macs_optimizer": sum(m.optimizer for m in each),
             "state_bytes": max(p.state_bytes for p in passes),
+            "activation_bytes": model.activation_bytes,
             "peak_rss_bytes": max(p.peak_rss_bytes for p in passes),
             "base_rss_bytes": base_rss_bytes,
             "passes": [

@@ -40,6 +40,8 @@ class Backbone(tfrs.Model, abc.ABC):
       loss_terms: what a method adds to the loss of a training step.
       exportable: whether its vectors and its interaction are all there is to it.
       held_bytes: of numbers that it scores by and that are no variables.
+      activation_bytes: of the dense forms of whole tables that a training step holds
+        at a time; 0 where it looks rows up.
     """
 
     num_users: int
@@ -48,6 +50,7 @@ class Backbone(tfrs.Model, abc.ABC):
     loss_terms: tuple[LossTerm, ...] = ()
     exportable: bool = True
     held_bytes: int = 0
+    activation_bytes: int = 0
 
     def batches(
         self, split: Split, config: config_dict.ConfigDict, seed: int

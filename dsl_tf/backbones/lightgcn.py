@@ -23,6 +23,9 @@ from dsl_tf.types import InteractionMacs, Split
 
 #: Keys of the config that are widths of tables.
 WIDTHS = ("embedding_dim",)
+#: Dense forms that a step holds: the table, the same in the order of the computation,
+#: the sum of layers and the product that is added to it.
+_TABLES_AT_ONCE = 4
 
 
 def build(
@@ -116,6 +119,7 @@ class LightGCN(DotProductBackbone):
         self._propagated = MeanPropagation(
             graph, num_layers, locality_order(graph, self.num_users)
         )
+        self.activation_bytes = _TABLES_AT_ONCE * 4 * graph.shape[0] * embedding_dim
         self._propagation_macs = len(graph.data) * embedding_dim * num_layers
         degree = np.diff(graph.indptr)
         in_graph = degree > 0

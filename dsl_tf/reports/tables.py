@@ -119,6 +119,7 @@ def cost_rows(run: Run) -> list[CostRow]:
             "counted",
             "weights, masks or positions, and optimiser moments",
         ),
+        *activation_rows(training),
         CostRow(
             "training memory",
             size(memory(training)),
@@ -145,6 +146,15 @@ def cost_rows(run: Run) -> list[CostRow]:
         ),
         CostRow("tables in memory", size(inference["table_bytes"]), "counted"),
     ]
+
+
+def activation_rows(training: dict) -> list[CostRow]:
+    """A line on whole tables that are dense in a step, of a backbone that has them."""
+    num_bytes = training.get("activation_bytes", 0)
+    note = "of whole tables that are dense in a step, however sparse the weights are"
+    if not num_bytes:
+        return []
+    return [CostRow("dense activations", size(num_bytes), "counted", note)]
 
 
 def file_quality(run: Run, name: str) -> str:

@@ -50,6 +50,7 @@ def test_dense():
     training = report["training"]
     # Weights, Adam's two moments and its int64 count of steps.
     assert training["state_bytes"] == 3 * 4 * (TABLES + NETWORK) + 8
+    assert training["activation_bytes"] == 0  # rows are looked up
     # See the test of NeuMF.macs: 11, 8 and 18 for a user, an item and a pair.
     forward = 10 * 4 * (11 + 4 * (8 + 18))
     optimizer = 10 * 5 * (TABLES + NETWORK)

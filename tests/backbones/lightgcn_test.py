@@ -226,6 +226,8 @@ def test_macs_by_hand(split):
     macs = model.macs(np.ones(4), np.array([1.0, 0.5, 0.5, 0.0]))
     # Eight pairs, each in both directions, over three hops of width 4.
     assert macs == (0.0, 0.0, 2.0, 2 * 8 * 4 * 3)
+    # Four dense tables of float32.
+    assert model.activation_bytes == 4 * 4 * 4 * (split.num_users + split.num_items)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import rich.console
 
 from dsl_tf.reports import tables
 from dsl_tf.reports.runs import read_run
+from tests.reports.conftest import COST
 
 
 def _printed(run, **options) -> str:
@@ -97,3 +98,12 @@ def test_without_a_vocabulary_the_user_is_a_placeholder(make_run):
 def test_markup_in_a_name_is_only_text(make_run):
     run = read_run(make_run(data={"name": "[bold]toy[/bold]"}))
     assert "on [bold]toy[/bold] (given)" in _printed(run)
+
+
+def test_activations_are_told_where_there_are_any(make_run):
+    def names(run):
+        return [row.name for row in tables.cost_rows(read_run(run))]
+
+    assert "dense activations" not in names(make_run("looks_up"))
+    training = COST["training"] | {"activation_bytes": 5000}
+    assert "dense activations" in names(make_run("graph", cost={"training": training}))
