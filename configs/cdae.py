@@ -41,6 +41,14 @@ TUNED: dict[str, dict[str, Any]] = {
     "foursquare": {},
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 5e-4, "high": 2e-2, "log": True},
+    "train.negatives": (1, 5, 20),
+    "model.corruption": {"low": 0.1, "high": 0.8},
+    "model.regularization": {"low": 1e-5, "high": 1e-1, "log": True},
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """CDAE with the values tuned for a data set.

@@ -37,6 +37,13 @@ TUNED: dict[str, dict[str, object]] = {
     "ml-1m": {"train.epochs": 4},
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
+    "model.embedding_regularization": {"low": 1e-4, "high": 1e-1, "log": True},
+    "model.pretraining_regularization": {"low": 1e-3, "high": 1e-1, "log": True},
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """ConvNCF with the values tuned for a data set.

@@ -32,6 +32,13 @@ TUNED = {
     "own": {"train.batch_size": 2048, "train.negatives": 128},
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 2e-3, "high": 5e-2, "log": True},
+    "train.shared_by": (64, 256, 1024),
+    "model.regularization": {"low": 1e-3, "high": 1e-1, "log": True},
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """LightGCN with the values tuned for a data set.

@@ -18,6 +18,13 @@ TUNED = {
     "own": {"train.negatives": 128},
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 1e-3, "high": 3e-2, "log": True},
+    "train.batch_size": (1024, 2048, 4096),
+    "model.regularization": {"low": 1e-4, "high": 1e-1, "log": True},
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """MF with the values tuned for a data set.

@@ -41,6 +41,14 @@ TUNED: dict[str, dict[str, Any]] = {
     "foursquare": {"train.epochs": 50},
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
+    "model.dropout": {"low": 0.2, "high": 0.7},
+    "model.kl_weight": {"low": 0.02, "high": 1.0, "log": True},
+    "model.anneal_steps": (1000, 10_000, 100_000),
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """Mult-VAE with the values tuned for a data set.

@@ -33,6 +33,14 @@ TUNED = {
     "amazon-book": {"train.batch_size": 4096},
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    "train.negatives": (4, 8, 16),
+    "model.regularization": {"low": 1e-5, "high": 1e-1, "log": True},
+    "model.dropout": {"low": 0.0, "high": 0.5},
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """NeuMF with the values tuned for a data set.

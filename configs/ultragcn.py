@@ -45,6 +45,15 @@ TUNED = {
     },
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "train.learning_rate": {"low": 2e-3, "high": 5e-2, "log": True},
+    "train.positives": ("interactions", "users"),
+    "model.negative_weight": {"low": 30.0, "high": 1000.0, "log": True},
+    "model.item_weight": {"low": 1e-5, "high": 1e-2, "log": True},
+    "model.regularization": {"low": 1e-5, "high": 1e-2, "log": True},
+}
+
 
 def get_config(data: str = "demo") -> config_dict.ConfigDict:
     """UltraGCN with the values for a data set.

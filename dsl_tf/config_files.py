@@ -117,7 +117,7 @@ def override(
     defaults = flatten(config)
     for argument in arguments:
         if match := re.match(r"--?(?:no)?config\.([^=]*)", argument):
-            _check_key(match[1], defaults)
+            check_key(match[1], defaults)
     argv = ["", *arguments]
     values = flags.FlagValues()
     try:
@@ -178,7 +178,12 @@ def _packaged_folder() -> Path:
     return Path(configs.__path__[0])
 
 
-def _check_key(key: str, known: Mapping[str, Any]) -> None:
+def check_key(key: str, known: Mapping[str, Any]) -> None:
+    """Make sure that a config has a key.
+
+    Raises:
+      UserError: it has not; the message has what may have been meant.
+    """
     if key in known:
         return
     inside = [each for each in known if each.startswith(f"{key}.")]

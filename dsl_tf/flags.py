@@ -75,7 +75,7 @@ def parse(argv: Sequence[str]) -> Command:
     Raises:
       UserError: a flag, key, type, value or config file is wrong.
     """
-    key_arguments, flag_arguments = _separate(argv[1:])
+    key_arguments, flag_arguments = separate(argv[1:])
     values = _define()
     try:
         positional = values([argv[0], *flag_arguments])[1:]
@@ -182,7 +182,7 @@ def _define() -> flags.FlagValues:
     return values
 
 
-def _separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Parts the keys (`--config.key=value`) from the flags, in any order."""
     keys: list[str] = []
     others: list[str] = []

@@ -6,6 +6,7 @@ user's name may be written with hyphens (`ml-1m`); the module has underscores
 """
 
 import ast
+import contextlib
 import copy
 import functools
 import importlib
@@ -61,29 +62,49 @@ def find(package: str, name: str, kind: str) -> ModuleType:
 def settings(package: str) -> dict[str, dict[str, Any]]:
     """What the plug-ins of a package let their users set, with its defaults.
 
-    Read from the source: a config needs the names at once, and the import of all
-    plug-ins, TensorFlow with them, would take seconds.
-
     Args:
       package: full dotted name of the package.
 
     Returns:
-      By a module's name, with underscores, the literal that it calls `SETTINGS`, if
-      it has one.
+      By a module's name, with underscores, what it calls `SETTINGS`, if it does.
     """
-    return copy.deepcopy(_settings(package))
+    return literals(package, "SETTINGS")
 
 
-@functools.cache  # a study makes hundreds of configs
-def _settings(package: str) -> dict[str, dict[str, Any]]:
+def literals(package: str, name: str) -> dict[str, dict[str, Any]]:
+    """What the modules of a package call by a name, where they do.
+
+    Read from the source: a config needs it at once, and the import of all plug-ins,
+    TensorFlow with them, would take seconds.
+
+    Args:
+      package: full dotted name of the package.
+      name: of a constant, whose value is a literal.
+
+    Returns:
+      By the modules' names, with underscores.
+    """
     found = {}
     for folder in importlib.import_module(package).__path__:
         for path in sorted(Path(folder).glob("[!_]*.py")):
-            for node in ast.parse(path.read_text("utf-8")).body:
-                if isinstance(node, ast.Assign) and "SETTINGS" in map(
-                    ast.unparse, node.targets
-                ):
-                    found[path.stem] = ast.literal_eval(node.value)
+            value = literal(path, name)
+            if value is not None:
+                found[path.stem] = value
+    return found
+
+
+def literal(path: Path, name: str, default: Any = None) -> Any:
+    """What a source file calls by a name, which is a literal; else `default`."""
+    return copy.deepcopy(_constants(path).get(name, default))
+
+
+@functools.cache  # a study makes hundreds of configs
+def _constants(path: Path) -> dict[str, Any]:
+    found = {}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):  # no literal
+                found[node.targets[0].id] = ast.literal_eval(node.value)
     return found
 
 

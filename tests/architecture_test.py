@@ -43,6 +43,7 @@ FLOORS = {
     "dsl_tf.studies": 6,
     "dsl_tf.study": 6,
     "dsl_tf.tune": 6,
+    "dsl_tf.tuning": 6,
 }
 
 MAX_LINES = 300

@@ -46,6 +46,8 @@ class Task:
       console: where progress goes.
       accept: raises a `UserError` before a backbone is trained for which the run
         has no use.
+      watch: sees the metrics of each validation of the pass that selects; what it
+        raises ends the training.
     """
 
     split: Split
@@ -53,6 +55,7 @@ class Task:
     folder: Path
     console: rich.console.Console
     accept: Start = lambda backbone: None
+    watch: Callable[[Metrics], None] = lambda metrics: None
 
 
 @dataclasses.dataclass(frozen=True)

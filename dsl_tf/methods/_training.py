@@ -25,6 +25,7 @@ from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.fit import FitSettings, fit
 from dsl_tf.training.state import TrainingState
+from dsl_tf.types import RankingResult
 
 
 class Training(Passes):
@@ -73,7 +74,7 @@ class Training(Passes):
             batches,
             settings,
             self._task.folder / self._place(name),
-            evaluators[0] if validates else None,
+            self._watched(name, evaluators[0]) if validates else None,
             selection_metric(config.evaluation.cutoffs),
             self._task.console,
             companion,
@@ -96,6 +97,17 @@ class Training(Passes):
         price = cost.untrained(name, state.seconds, peak, taken, held)
         self.taken.append(Pass(name, state, price))
         return model
+
+    def _watched(
+        self, name: str, validate: Callable[[], RankingResult]
+    ) -> Callable[[], RankingResult]:
+        def watched() -> RankingResult:
+            result = validate()
+            if name == SELECT:
+                self._task.watch(dict(result.mean))
+            return result
+
+        return watched
 
     def _accept(self, model: Backbone) -> None:
         if self._accepted:

@@ -16,6 +16,12 @@ from dsl_tf.types import Split
 #: Explorations where the update interval is left open.
 EXPLORATIONS = 50
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "sparsity.update_interval": (25, 50, 100, 200, 500),
+    "sparsity.initial_update_ratio": {"low": 0.1, "high": 0.9},
+}
+
 #: Values of `sparsity.budget`, to whether users and items share one budget.
 _JOINT = {"joint": True, "per_table": False}
 

@@ -1,0 +1,1 @@
+"""Search for the values of a config that are best on validation."""

@@ -1,0 +1,140 @@
+"""A search that goes on where it stopped, each trial in a process of its own."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ml_collections import config_dict
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from dsl_tf.errors import UserError
+from dsl_tf.plugins import choose
+from dsl_tf.tuning import space as spaces
+
+DATABASE = "trials.db"
+
+SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "qmc": lambda seed: optuna.samplers.QMCSampler(seed=seed),
+}
+PRUNERS: Mapping[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
+    "halving": optuna.pruners.SuccessiveHalvingPruner,
+    "none": optuna.pruners.NopPruner,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What is searched, and where the trials are kept.
+
+    Attributes:
+      folder: holds the database.
+      config: what is not varied.
+      space: keys that are, to their distributions.
+      sampler: a name in `SAMPLERS`.
+      pruner: a name in `PRUNERS`.
+    """
+
+    folder: Path
+    config: config_dict.ConfigDict
+    space: Mapping[str, BaseDistribution]
+    sampler: str = "tpe"
+    pruner: str = "median"
+
+    def study(self) -> optuna.Study:
+        """The study, made where there is none, with the config's own values first.
+
+        Raises:
+          UserError: the folder holds a search of another config or space.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        storage = f"sqlite:///{self.folder / DATABASE}"
+        pruner = choose(PRUNERS, self.pruner, "pruner")()
+        study = optuna.create_study(
+            storage=storage,
+            study_name="search",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=pruner,
+        )
+        # A seed of its own for each trial: each is drawn in a new process.
+        sampler = choose(SAMPLERS, self.sampler, "sampler")
+        study.sampler = sampler(self.config.seeds[0] + len(study.trials))
+        asked = self._asked()
+        if not study.trials and "asked" not in study.user_attrs:
+            study.set_user_attr("asked", asked)
+            study.enqueue_trial(spaces.own(self.space, self.config))
+        elif study.user_attrs["asked"] != asked:
+            raise UserError(
+                "`--output_dir` must hold a search of this config and space, or none. "
+                f"Received: {self.folder}, {_difference(study.user_attrs, asked)}."
+            )
+        return study
+
+    def _asked(self) -> dict[str, Any]:
+        config = json.loads(self.config.to_json_best_effort())
+        varied = spaces.described(self.space)
+        return {"config": config, "space": list(varied)}
+
+
+def run(
+    search: Search,
+    trials: int,
+    arguments: Sequence[str],
+    said: Callable[[FrozenTrial], None],
+) -> optuna.Study:
+    """Take trials, one after the other, until there are so many.
+
+    A trial that an earlier process did not end is taken again.
+
+    Args:
+      search: what is searched.
+      trials: how many there shall be in all, pruned and failed ones too.
+      arguments: of `python -m dsl_tf.tune`, that make this search.
+      said: is given each trial that has ended.
+    """
+    study = search.study()
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params, {"again": trial.number})
+    log = search.folder / "trials.log"
+    known = _ended(study)
+    while len(known) < trials:
+        command = [sys.executable, "-m", "dsl_tf.tune", *arguments, "--worker"]
+        with log.open("ab") as stream:
+            process = subprocess.run(command, stdout=stream, stderr=stream, check=False)
+        ended = _ended(study)
+        if len(ended) == len(known):
+            raise UserError(
+                "A trial must end, if only with a line that refuses it. Received: exit "
+                f"code {process.returncode}; see {log}."
+            )
+        for number in ended.keys() - known.keys():
+            said(ended[number])
+        known = ended
+    return study
+
+
+def _ended(study: optuna.Study) -> dict[int, FrozenTrial]:
+    """Trials by their numbers, but for those that were broken off."""
+    return {
+        trial.number: trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state is TrialState.FAIL and "error" in trial.user_attrs)
+    }
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if before["asked"]["space"] != now["space"]:
+        return f"which varies {'; '.join(before['asked']['space'])}"
+    return "whose config is another"
