@@ -36,8 +36,13 @@ def test_every_package_is_in_the_wheel(setup):
         ".".join(path.parent.relative_to(ROOT).parts)
         for path in (ROOT / "dsl_tf").rglob("__init__.py")
     }
+    configs = {
+        ".".join(("dsl_tf", *path.parent.relative_to(ROOT).parts))
+        for path in (ROOT / "configs").rglob("__init__.py")
+    }
+    assert configs == {"dsl_tf.configs", "dsl_tf.configs.studies"}
     listed = set(setup["options"]["packages"].split())
-    assert listed == folders | {"dsl_tf.configs"}
+    assert listed == folders | configs
 
 
 def test_every_file_that_is_no_module_is_in_the_wheel(setup):
