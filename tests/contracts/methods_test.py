@@ -24,6 +24,7 @@ LITTLE = {
 def config(small_config):
     small_config.model.update(gmf_dim=32, mlp_dim=32)
     small_config.train.epochs = 5
+    small_config.train.validate_every = 5  # each takes as long as an epoch
     small_config.train.checkpoint_minutes = 1e9
     for name in ("lottery_ticket", "without_rewinding"):
         small_config.method[name].share = 0.3  # two rounds instead of seven
