@@ -11,8 +11,10 @@ import contextlib
 import importlib.metadata
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 
 #: The minor version of TensorFlow and of tf_keras that the package is made for.
@@ -117,6 +119,22 @@ def native_log_hidden() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)
+
+
+@contextlib.contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Within it, SIGTERM raises KeyboardInterrupt, as Ctrl-C does.
+
+    Only a process's main thread may handle signals; in others it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _installed() -> dict[str, str]:

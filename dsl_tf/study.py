@@ -20,6 +20,7 @@ import rich.console
 from absl import flags
 from rich.text import Text
 
+from dsl_tf import environment
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
 from dsl_tf.studies import page, plan, runner
@@ -48,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
                 "A study needs --config=configs/studies/NAME.py[:SIZE] and takes flags "
                 f"only. Received: {received}."
             )
-        return _study(values, rich.console.Console())
+        # What is stopped stops its runs, which go on from their checkpoints.
+        with environment.sigterm_interrupts():
+            return _study(values, rich.console.Console())
     except flags.Error as error:
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -25,7 +25,7 @@ from ml_collections import config_dict
 from optuna.trial import TrialState
 from rich.text import Text
 
-from dsl_tf import config_files
+from dsl_tf import config_files, environment
 from dsl_tf import flags as run_flags
 from dsl_tf.errors import UserError
 from dsl_tf.tuning import findings, search, space
@@ -55,11 +55,12 @@ def main(argv: Sequence[str]) -> int:
                 f"Received: {received}."
             )
         wanted = _search(values, keys)
-        if values.worker:
-            _work(wanted)
-        else:
-            fixed = [f"--config={values.config}", *keys]
-            _run(wanted, values.trials, argv[1:], fixed, rich.console.Console())
+        with environment.sigterm_interrupts():
+            if values.worker:
+                _work(wanted)
+            else:
+                fixed = [f"--config={values.config}", *keys]
+                _run(wanted, values.trials, argv[1:], fixed, rich.console.Console())
     except flags.Error as error:
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -68,7 +68,8 @@ def test_one_failure_does_not_stop_the_others(config, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(config, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_stopped_keeps_what_was_done(config, tmp_path, how):
     root = tmp_path / "out"
     command = [sys.executable, "-m", "dsl_tf.study", f"--config={config}:full"]
     command += [f"--output_dir={root}", "--only=*dense*"]
@@ -78,7 +79,7 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(config, tmp_pat
             time.sleep(0.2)
             if log.exists() and "epoch 3/" in log.read_text():
                 break
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, how)
         _, said = process.communicate(timeout=90)
     assert process.returncode == 130
     assert "The same command goes on" in said

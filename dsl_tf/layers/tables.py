@@ -15,16 +15,16 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.layers.embedding import SparseEmbedding, expansion_of
-from dsl_tf.sparsity.initialization import GivenMask
+from dsl_tf.sparsity.initialization import GivenMask, QuotaMask
 from dsl_tf.storage import expansion
 from dsl_tf.storage.initial import apart
 
 #: Maps row numbers int [...] to embeddings [..., width].
 LookUp = Callable[[tf.Tensor], tf.Tensor]
 
-#: A table's name, whose rows it has and its width, to a mask, bool [rows, width], or
-#: None for a random one. The table gets the sparsity of its mask.
-MaskSource = Callable[[str, str, int], np.ndarray | None]
+#: A table's name, whose rows it has and its width, to what draws its mask, or None for
+#: a random one. The table gets the sparsity of its mask.
+MaskSource = Callable[[str, str, int], GivenMask | QuotaMask | None]
 
 
 class Tables(keras.layers.Layer, abc.ABC):
@@ -269,9 +269,10 @@ class SparseTables(TableFactory):
     masks: MaskSource = lambda name, kind, width: None
 
     def _rows(self, kind: str) -> int:
-        return len(self._use(kind))
+        return len(self.use(kind))
 
-    def _use(self, kind: str) -> np.ndarray:
+    def use(self, kind: str) -> np.ndarray:
+        """Training interactions of each row of `"users"`, `"items"` or `"both"`."""
         return {
             "users": self.activity,
             "items": self.popularity,
@@ -285,14 +286,13 @@ class SparseTables(TableFactory):
         name: str,
         initializer: keras.initializers.Initializer,
     ) -> SparseEmbedding:
-        mask = self.masks(name, kind, width)
-        given = None if mask is None else GivenMask(mask)
+        given = self.masks(name, kind, width)
         return SparseEmbedding(
             self._rows(kind),
             width,
             self.sparsity if given is None else given.sparsity,
             embeddings_initializer=initializer,
-            popularity=self._use(kind),
+            popularity=self.use(kind),
             storage=self.storage,
             seed=self.seed,
             mask_initializer=given,

@@ -19,6 +19,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.methods import _weights, base, dsl
 from dsl_tf.plugins import choose
+from dsl_tf.sparsity.initialization import GivenMask
 from dsl_tf.types import Split
 
 #: The tables and the network of a model.
@@ -98,7 +99,8 @@ def given(masks: dict[str, np.ndarray]) -> base.MakeTables:
         config: config_dict.ConfigDict, split: Split, seed: int
     ) -> SparseTables:
         return dataclasses.replace(
-            dsl.make_tables(config, split, seed), masks=lambda name, *_: masks[name]
+            dsl.make_tables(config, split, seed),
+            masks=lambda name, *_: GivenMask(masks[name]),
         )
 
     return make_tables

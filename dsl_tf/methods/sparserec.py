@@ -26,6 +26,7 @@ from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.sparsity import initialization
+from dsl_tf.sparsity.initialization import GivenMask
 from dsl_tf.sparsity.nmf import NmfMasks
 from dsl_tf.training.companions import Explorations
 from dsl_tf.types import Split
@@ -69,10 +70,10 @@ def make_tables(
     rows = {"users": split.num_users, "items": split.num_items}
     rows["both"] = sum(rows.values())
 
-    def mask(name: str, kind: str, width: int):  # type: ignore[no-untyped-def]
+    def mask(name: str, kind: str, width: int) -> GivenMask:
         del name
         nnz = initialization.budget((rows[kind], width), config.sparsity.target)
-        return masks.mask(kind, width, nnz)
+        return GivenMask(masks.mask(kind, width, nnz))
 
     return dataclasses.replace(tables, masks=mask)
 

@@ -104,6 +104,88 @@ class GivenMask:
         yield self.mask
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class QuotaMask:
+    """A mask initialiser that gives each row so many positions, at random columns.
+
+    Attributes:
+      quotas: int [rows], each at most `width`.
+      width: columns.
+    """
+
+    quotas: np.ndarray
+    width: int
+
+    @property
+    def sparsity(self) -> float:
+        """The share of positions that are pruned."""
+        return 1.0 - int(self.quotas.sum()) / (len(self.quotas) * self.width)
+
+    def __call__(
+        self, shape: tuple[int, int], nnz: int, generator: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """The mask, in blocks of rows: bool [block, width] each.
+
+        Raises:
+          ValueError: it is of another shape, or has another number of positions.
+        """
+        rows, width = len(self.quotas), self.width
+        if (rows, width) != tuple(shape) or int(self.quotas.sum()) != nnz:
+            raise ValueError(
+                f"The mask must be of {shape} with {nnz} positions. Received: "
+                f"{(rows, width)} with {self.quotas.sum()}."
+            )
+        block_rows = max(1, BLOCK_POSITIONS // width)
+        for start in range(0, rows, block_rows):
+            quotas = self.quotas[start : start + block_rows]
+            scores = generator.random((len(quotas), width), dtype=np.float32)
+            rank = np.argsort(np.argsort(scores, axis=1), axis=1)
+            yield rank < quotas[:, None]
+
+
+def quotas_by_use(use: np.ndarray, width: int, nnz: int, power: float) -> np.ndarray:
+    """Weights of each row, in proportion to its use to a power.
+
+    No row has more than `width`; every row has one at least, if there are so many, else
+    the rows of most use have one each.
+
+    Args:
+      use: real [rows], at least 0: how often each row is used. Counted as one more.
+      width: columns.
+      nnz: weights in all, in [1, rows * width].
+      power: 0: all rows are alike.
+
+    Returns:
+      int64 [rows], whose sum is `nnz`.
+    """
+    rows = len(use)
+    if nnz <= rows:
+        quotas = np.zeros(rows, np.int64)
+        quotas[np.argsort(-use, kind="stable")[:nnz]] = 1
+        return quotas
+    # In the logarithm, as any power of any count would not fit a number.
+    log_weight = power * np.log1p(np.asarray(use, np.float64))
+    log_weight -= log_weight.max()
+
+    def clipped(log_scale: float) -> np.ndarray:
+        return np.clip(np.exp(np.minimum(log_weight + log_scale, 50.0)), 1.0, width)
+
+    low, high = 0.0, np.log(width) - log_weight.min()
+    for _ in range(100):  # to the last bit
+        middle = (low + high) / 2
+        if clipped(middle).sum() < nnz:
+            low = middle
+        else:
+            high = middle
+    share = clipped(high)
+    quotas = np.minimum(share.astype(np.int64), width)
+    # What is over goes where most was cut off.
+    rest = np.where(quotas < width, share - quotas, -1.0)
+    missing = nnz - int(quotas.sum())
+    quotas[np.argsort(-rest, kind="stable")[:missing]] += 1
+    return quotas
+
+
 def _blocks(
     shape: tuple[int, int], nnz: int, generator: np.random.Generator, first: np.ndarray
 ) -> Iterator[np.ndarray]:

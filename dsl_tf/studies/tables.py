@@ -69,6 +69,10 @@ class Table:
         frame = chosen(frame, self.where)
         if frame.empty:
             return None
+        # What a cell's block says nothing of is an empty label, as equal as any other.
+        labels = [*self.rows, *self.columns]
+        said = frame[labels].astype(object)
+        frame = frame.assign(**said.where(said.notna(), ""))
         lines = list(dict.fromkeys(frame[[*self.rows]].itertuples(index=False)))
         parts: list[tuple] = [()]
         if self.columns:

@@ -110,8 +110,15 @@ def run(
     known = _ended(study)
     while len(known) < trials:
         command = [sys.executable, "-m", "dsl_tf.tune", *arguments, "--worker"]
-        with log.open("ab") as stream:
-            process = subprocess.run(command, stdout=stream, stderr=stream, check=False)
+        with (
+            log.open("ab") as stream,
+            subprocess.Popen(command, stdout=stream, stderr=stream) as process,
+        ):
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                raise
         ended = _ended(study)
         if len(ended) == len(known):
             raise UserError(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dsl_tf.errors import UserError
 from dsl_tf.sparsity import initialization
-from dsl_tf.sparsity.initialization import budget
+from dsl_tf.sparsity.initialization import QuotaMask, budget, quotas_by_use
 
 
 def random_mask(*args):
@@ -109,3 +109,48 @@ def test_the_table_is_never_built():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 15e6
+
+
+def test_quotas_by_hand():
+    use = np.array([0, 3, 8, 99])
+    # In proportion to 1, 2, 3 and 10, of which the last is cut off at 6 columns.
+    assert quotas_by_use(use, 6, 12, 0.5).tolist() == [1, 2, 3, 6]
+    assert quotas_by_use(use, 6, 8, 0.0).tolist() == [2, 2, 2, 2]
+    assert quotas_by_use(use, 6, 24, 0.5).tolist() == [6, 6, 6, 6]
+    assert quotas_by_use(use, 6, 2, 0.5).tolist() == [0, 0, 1, 1]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=50),
+    st.integers(1, 9),
+    st.floats(0, 4),
+    st.data(),
+)
+def test_quotas_are_exact_and_ascend_with_use(use, width, power, data):
+    use = np.array(use)
+    nnz = data.draw(st.integers(1, len(use) * width))
+    quotas = quotas_by_use(use, width, nnz, power)
+    assert quotas.sum() == nnz
+    assert quotas.max() <= width
+    assert quotas.min() >= (nnz >= len(use))
+    ascending = quotas[np.argsort(use, kind="stable")]
+    # Of rows of equal use some may have one more.
+    assert np.all(np.diff(ascending) >= -1)
+
+
+def test_quota_mask_has_its_rows_and_any_columns():
+    quotas = np.tile([0, 1, 4, 8], 500)
+    mask = QuotaMask(quotas, 8)
+    assert mask.sparsity == 1 - 13 / 32
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(initialization, "BLOCK_POSITIONS", 100)
+        blocks = [*mask((2000, 8), 500 * 13, np.random.default_rng(0))]
+    assert len(blocks) > 100
+    drawn = np.concatenate(blocks)
+    np.testing.assert_array_equal(drawn.sum(axis=1), quotas)
+    # 500 draws of one column, and of four, out of eight.
+    assert drawn[quotas == 1].sum(axis=0).min() > 40
+    assert drawn[quotas == 4].sum(axis=0).min() > 200
+    with pytest.raises(ValueError, match="The mask must be of"):
+        next(mask((2000, 8), 500, np.random.default_rng(0)))

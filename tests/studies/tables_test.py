@@ -45,6 +45,18 @@ def test_columns_are_parts(frame):
     assert shown.rows[0] == ["dense", "0.4250 ± 0.0707", "-", "-"]
 
 
+def test_labels_that_some_cells_have_not(frame):
+    axis = "sparsity.update_interval"
+    frame[axis] = [float("nan")] * 4 + [50.0] * 2
+    table = Table("t", "", rows=("method", axis), values=(SECONDS,))
+    rows = table.show(frame, {}).rows
+    assert rows == [
+        ["dense", "", "12 s ± 0 s"],
+        ["dsl", "", "12 s ± 0 s"],
+        ["dsl", "50", "failed"],
+    ]
+
+
 def test_nothing_to_show(table, frame):
     assert table.show(frame.iloc[:0], {}) is None
 

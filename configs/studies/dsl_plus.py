@@ -1,0 +1,60 @@
+"""What makes DSL better where few weights are left: an ablation.
+
+python -m dsl_tf.study --config=configs/studies/dsl_plus.py:quick
+python -m dsl_tf.study --config=configs/studies/dsl_plus.py
+"""
+
+from dsl_tf.configs.studies import base
+from dsl_tf.studies.curves import Lines
+from dsl_tf.studies.plan import Study
+from dsl_tf.studies.tables import SECONDS, Table, Value
+
+_POWER = "method.dsl_plus.popularity_power"
+_NMF, _ROWS = "method.sparserec.nmf", "method.sparserec.sampled_rows"
+_VALIDATION = Value("valid_recall@20", "validation Recall@20")
+
+
+def get_config(size: str = "full") -> Study:
+    """The study in a size: `quick` or `full`."""
+    quick = size == "quick"
+    files = (
+        ("configs/mf.py:demo",)
+        if quick
+        else ("configs/mf.py:ml-1m", "configs/lightgcn.py:gowalla")
+    )
+    sparse = {"config": files, "sparsity.target": (0.8, 0.9, 0.95)}
+    powers = (0.0, 0.5, 1.0) if quick else (0.0, 0.25, 0.5, 0.75, 1.0)
+    return Study(
+        title="DSL where few weights are left",
+        question=(
+            "What helps when nine of ten weights are pruned, or more? DSL as in the "
+            "paper; growth by the gradients of whole intervals (power 0); first masks "
+            "in proportion to a power of each row's interactions; first masks of a "
+            "factorisation (SparseRec). Settings are chosen by the validation column."
+        ),
+        grid=(
+            {"config": files, "method.name": "dense"},
+            {**sparse, "method.name": ("dsl", "random_pruning")},
+            {**sparse, "method.name": "dsl_plus", _POWER: powers},
+            {**sparse, "method.name": "sparserec", _NMF: (True, False), _ROWS: 1.0},
+        ),
+        keys=base.NO_FILES,
+        exhibits=(
+            Lines(
+                "dsl_plus",
+                "Recall@20 over sparsity; dashed: dense.",
+                x="sparsity",
+                y="recall@20",
+                by=("method", _POWER, _NMF),
+                panels="data",
+                where={"method": ("dsl", "random_pruning", "dsl_plus", "sparserec")},
+                levels={"method": "dense"},
+            ),
+            Table(
+                "dsl_plus",
+                "By method, setting and sparsity.",
+                rows=("data", "method", _POWER, _NMF, "sparsity"),
+                values=(_VALIDATION, Value("recall@20", "Recall@20"), SECONDS),
+            ),
+        ),
+    )

@@ -1,0 +1,64 @@
+"""DSL for few weights: what is left of them is laid where it is needed from the start.
+
+The engine of DSL with two changes:
+1. The first mask gives each row weights in proportion to a power of its interactions,
+   at random columns. DSL ends with more weights in popular rows (its Figure 4); with
+   few explorations, or few weights, it does not get there from a mask of equal rows.
+2. What grows is chosen by the gradients summed over the whole interval, as SparseRec
+   does it (Qu et al. 2024), and not by those of its last batch.
+"""
+
+import dataclasses
+
+from ml_collections import config_dict
+
+from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import check_keys
+from dsl_tf.layers.tables import SparseTables
+from dsl_tf.methods import _budget, base, dsl
+from dsl_tf.sparsity.initialization import QuotaMask, budget, quotas_by_use
+from dsl_tf.training.companions import Explorations
+from dsl_tf.types import Split
+
+SETTINGS = {
+    # Of a row's interactions, to which its first weights are in proportion; 0: equal.
+    "popularity_power": 0.5,
+}
+
+#: A budget in bytes leaves so many weights.
+within_bytes = _budget.by_sparsity
+
+
+def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
+    """One pass, sparse from the first step; `growth.horizon` is not read."""
+    power = config.method.dsl_plus.popularity_power
+    check_keys(
+        "method.dsl_plus",
+        config.method.dsl_plus,
+        popularity_power=(power >= 0, "at least 0"),
+    )
+    return passes.backbone(config, make_tables, explorations)
+
+
+def make_tables(
+    config: config_dict.ConfigDict, split: Split, seed: int
+) -> SparseTables:
+    """The tables of `dsl`, with more weights in rows of more interactions."""
+    tables = dsl.make_tables(config, split, seed)
+    power = config.method.dsl_plus.popularity_power
+
+    def mask(name: str, kind: str, width: int) -> QuotaMask:
+        del name
+        use = tables.use(kind)
+        nnz = budget((len(use), width), config.sparsity.target)
+        return QuotaMask(quotas_by_use(use, width, nnz, power), width)
+
+    return dataclasses.replace(tables, masks=mask)
+
+
+def explorations(
+    config: config_dict.ConfigDict, planned_steps: int, seed: int
+) -> Explorations:
+    """Those of `dsl`, over whole intervals."""
+    whole = dsl.interval(config, planned_steps)
+    return Explorations(dsl.make_dynamic(config, planned_steps, seed, horizon=whole))

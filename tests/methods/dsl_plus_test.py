@@ -1,0 +1,54 @@
+"""DSL that begins with more weights in rows of more interactions."""
+
+import numpy as np
+import pytest
+import rich.console
+
+from dsl_tf.errors import UserError
+from dsl_tf.methods import base, dsl_plus
+
+
+@pytest.fixture
+def weights(small_config, small_split):
+    """The sparse weights of a model before training, of a power."""
+
+    def make(power, **sparsity):
+        small_config.method.dsl_plus.popularity_power = power
+        small_config.sparsity.update(target=0.75, **sparsity)
+        tables = dsl_plus.make_tables(small_config, small_split, 0)
+        model = base.make_backbone(small_split, small_config, tables, 0)
+        return model.sparse_weights()
+
+    return make
+
+
+@pytest.mark.parametrize("budget", ["joint", "per_table"])
+def test_rows_begin_with_weights_by_their_interactions(weights, small_split, budget):
+    use = [small_split.activity(), small_split.popularity()]
+    use = [np.concatenate(use)] if budget == "joint" else use
+    for place, weight in enumerate(weights(1.0, budget=budget)):
+        each = use[place % len(use)]  # two pairs of tables, or two tables
+        counts = weight.mask().sum(axis=1)
+        assert counts.sum() == weight.nnz == round(0.25 * weight.mask().size)
+        order = np.argsort(each, kind="stable")
+        assert counts[order[:20]].mean() < counts[order[-20:]].mean() - 1
+        assert counts.min() >= 1
+
+
+def test_without_a_power_rows_are_alike(weights):
+    for weight in weights(0.0):
+        assert np.ptp(weight.mask().sum(axis=1)) <= 1
+
+
+def test_gradients_are_summed_over_the_whole_interval(small_config):
+    small_config.sparsity.update_interval = 30
+    assert dsl_plus.explorations(small_config, 1000, 0).callback.next_horizon == 30
+
+
+def test_a_negative_power_is_refused(small_config, small_split, tmp_path):
+    small_config.method.dsl_plus.popularity_power = -1.0
+    console = rich.console.Console(quiet=True)
+    task = base.Task(small_split, 0, tmp_path, console)
+    rule = r"`method\.dsl_plus\.popularity_power` must be"
+    with pytest.raises(UserError, match=rule):
+        base.train(task, small_config, dsl_plus.train)
