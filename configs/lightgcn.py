@@ -27,7 +27,12 @@ from dsl_tf.configs import base
 #: those of training; a random validation part is easier, and prefers other values.
 TUNED = {
     "demo": {"train.epochs": 20, "train.batch_size": 2048, "train.negatives": 256},
-    "gowalla": {"data.validation": "latest", "train.epochs": 32},
+    "gowalla": {
+        "data.validation": "latest",
+        "train.epochs": 32,
+        "train.learning_rate": 2e-2,
+        "model.regularization": 2e-2,
+    },
     "yelp2018": {"data.validation": "latest", "train.epochs": 32},
     "own": {"train.batch_size": 2048, "train.negatives": 128},
 }
