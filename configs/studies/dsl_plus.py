@@ -41,7 +41,7 @@ def get_config(size: str = "full") -> Study:
         keys=base.NO_FILES,
         exhibits=(
             Lines(
-                "dsl_plus",
+                "recall",
                 "Recall@20 over sparsity; dashed: dense.",
                 x="sparsity",
                 y="recall@20",

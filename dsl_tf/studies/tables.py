@@ -63,7 +63,7 @@ class Table:
         default_factory=dict
     )
 
-    def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> "Cells | None":
+    def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> "TextTable | None":
         """Make it; see `plan.Exhibit`."""
         del runs
         frame = chosen(frame, self.where)
@@ -95,10 +95,10 @@ class Table:
                 paper = self.paper.get((*line, *part), {})
                 cells += [_cell(group, value, paper) for value in self.values]
             rows.append(cells)
-        return Cells(self.name, self.caption, header, rows, len(self.rows))
+        return TextTable(self.name, self.caption, header, rows, len(self.rows))
 
 
-class Cells(NamedTuple):
+class TextTable(NamedTuple):
     """A table as text.
 
     Attributes:

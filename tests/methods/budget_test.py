@@ -107,7 +107,7 @@ def test_rows_are_narrower_where_few_weights_are_left(config, small_split, tmp_p
     assert settled.sparsity.target <= 7 / 8
 
 
-@_for(("mf", "dsl"), ("mf", "small_dim"), ("mf", "quantised"))
+@_for(("mf", "dsl"), _slow("mf", "small_dim"), _slow("mf", "quantised"))
 def test_too_small_names_the_smallest(config, small_split, tmp_path):
     config.model.embedding_dim = 16
     config.budget.bytes = 20_000

@@ -1,12 +1,13 @@
 """Which runs a study has."""
 
 import dataclasses
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-from dsl_tf import config_files
+from dsl_tf import config_files, flags
 from dsl_tf.errors import UserError
 from dsl_tf.studies import plan
 from dsl_tf.studies.plan import Study, cells, only, read
@@ -33,11 +34,13 @@ def test_a_cell_is_a_command_of_its_config(study, tmp_path):
     cell = cells(study)[-1]
     assert (cell.config.sparsity.target, cell.config.train.epochs) == (0.8, 2)
     assert cell.config.seeds == (1,)
-    command = cell.command(tmp_path / "a folder").split(" --")
-    assert command[0] == "python -m dsl_tf.main"
-    assert "config=configs/mf.py:demo" in command
-    assert "config.sparsity.target=0.8" in command
-    assert command[-1] == f"output_dir={tmp_path / 'a folder'}'" or "'" in command[-1]
+    command = shlex.split(cell.command(tmp_path / "a folder"))
+    assert command[:3] == ["python", "-m", "dsl_tf.main"]
+    assert "--config=configs/mf.py:demo" in command
+    assert "--config.sparsity.target=0.8" in command
+    assert command[-1] == f"--output_dir={tmp_path / 'a folder'}"
+    parsed = flags.parse(["main", *command[3:]])
+    assert parsed.config.to_json() == cell.config.to_json()
 
 
 def test_a_cell_of_two_blocks_is_one(study):

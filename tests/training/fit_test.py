@@ -126,6 +126,7 @@ def test_killed_anywhere_dsl_goes_on_bit_for_bit(
     _assert_equal(train(config, tmp_path / "killed"), expected)
 
 
+@pytest.mark.slow
 def test_a_propagated_table_goes_on_bit_for_bit(config, train, tmp_path, monkeypatch):
     """Its gradients are recorded in blocks of rows, here summed over 15 steps."""
     config.model = config_files.load(config_files.find("lightgcn.py"), "own").model
