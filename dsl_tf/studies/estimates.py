@@ -13,18 +13,18 @@ from dsl_tf.errors import UserError
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.plan import Cell
 
-#: Nanoseconds of a multiply-accumulate in training, on two cores of a server, from
-#: runs on MovieLens-1M and Gowalla: look-ups wait for memory, products do not.
+#: Nanoseconds of a multiply-accumulate in training on two cores of a server: medians of
+#: runs on MovieLens-1M, of LightGCN on Gowalla, of ConvNCF on the demo. They differ by
+#: up to five times between runs of one backbone, and are larger on small data.
 _NS_PER_MAC = {
-    "neumf": 0.8,
-    "mf": 0.8,
+    "neumf": 1.1,
     "convncf": 2.8,
-    "cdae": 0.4,
+    "cdae": 0.35,
     "multvae": 0.2,
-    "lightgcn": 0.25,
-    "ultragcn": 0.5,
+    "lightgcn": 0.24,
 }
-_OTHERS_NS_PER_MAC = 0.8
+#: Of those that were not measured: a guess.
+_OTHERS_NS_PER_MAC = 1.0
 
 #: Seconds that a run takes beside its training: it starts, evaluates and exports.
 _BESIDE = 30.0
@@ -68,7 +68,7 @@ class Remaining:
         self._places = places
         self._jobs = jobs
         self._seconds = {
-            place.cell.name: training_seconds(place) + _BESIDE
+            place.cell.name: _training_seconds(place) + _BESIDE
             for place in places
             if place.status is Status.DONE
         }
@@ -104,7 +104,7 @@ class Remaining:
         return None
 
 
-def training_seconds(place: Place) -> float:
+def _training_seconds(place: Place) -> float:
     """Measured seconds of a finished cell's training."""
     return float(_cost(place)["training"]["seconds"])
 

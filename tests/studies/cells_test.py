@@ -39,7 +39,7 @@ def test_a_killed_process_says_so(place):
     assert place.error == "killed by signal 9, after: epoch 1/2"
 
 
-def test_another_run_in_the_folder_is_refused(place, finish, places, write_run):
+def test_another_run_in_the_folder_is_refused(place, finish, places):
     finish(place)
     place.check()
     other = Place(place.root, places[4].cell)

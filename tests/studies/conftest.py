@@ -1,7 +1,5 @@
 """A small study, and finished cells of it that were made by hand."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -65,9 +63,3 @@ def finished(places, finish):
     last.log.write_text("begun\nError: The disk is full: x.\n")
     last.fail(2)
     return places
-
-
-@pytest.fixture
-def recorded():
-    """Reads the JSON files of a run."""
-    return lambda place, name: json.loads((place.folder / name).read_text())
