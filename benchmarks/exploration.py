@@ -20,7 +20,7 @@ import tf_keras as keras
 from benchmarks import Row, fresh, main
 from dsl_tf.accounting import size
 from dsl_tf.layers.embedding import SparseEmbedding
-from dsl_tf.layers.exploring import explore_weight
+from dsl_tf.layers.exploring import SECOND_MOMENTS, explore_weight
 from dsl_tf.sparsity import growth, pruning
 
 WIDTH, RECORDED, RATIO = 64, 65_536, 0.5
@@ -54,7 +54,13 @@ def cell(rows: int, storage: str, sparsity: float) -> dict[str, float]:
         size.reset_peak()
         before, start = size.rss_bytes(), time.perf_counter()
         exchange, _ = explore_weight(
-            weight, optimizer, pruning.magnitude, growth.gradient, RATIO, rng
+            weight,
+            optimizer,
+            pruning.magnitude,
+            growth.gradient,
+            RATIO,
+            rng,
+            SECOND_MOMENTS["zero"],
         )
         seconds = time.perf_counter() - start
         memory = size.peak_rss_bytes() - before

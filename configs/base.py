@@ -77,6 +77,9 @@ def get_config() -> config_dict.ConfigDict:
     # Steps of gradient summed before use: 'auto', or a number ('1': the paper).
     config.growth.horizon = "auto"
     config.growth.recorder_rows = 65536  # Most table rows with such a sum.
+    # What Adam's second moment of a grown weight begins with: zero, or row, its mean
+    # over the row's weights.
+    config.growth.second_moment = "zero"
 
     config.storage = "packed"  # packed: memory falls with the sparsity; or masked.
 

@@ -13,9 +13,9 @@ from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.layers import watching
 from dsl_tf.layers.base import SparseLayer, named_weights
-from dsl_tf.layers.exploring import explore_weight
+from dsl_tf.layers.exploring import SECOND_MOMENTS, batches_needed, explore_weight
+from dsl_tf.plugins import choose
 from dsl_tf.sparsity import growth, pruning, schedule
-from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.recorder import GradientRecorder
 from dsl_tf.types import ExchangeRecord
@@ -49,6 +49,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
       exploration_replaces_step: undo the optimiser step on which an
         exploration falls (Algorithm 1 read literally); takes memory for a copy
         of weights and moments.
+      second_moment: what the squared gradients that an optimiser keeps of a grown
+        weight begin with: `"zero"`, or `"row"`, the mean of its row.
       seed: seeds criteria that draw at random.
 
     Attributes:
@@ -73,6 +75,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         recorder_rows: int = 65536,
         sampled_rows: float = 1.0,
         exploration_replaces_step: bool = False,
+        second_moment: str = "zero",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -100,6 +103,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._recorder_rows = recorder_rows
         self._sampled_rows = sampled_rows
         self._replaces_step = exploration_replaces_step
+        self._second_moment = choose(SECOND_MOMENTS, second_moment, "second_moment")
         self._seed = seed
         self._snapshot: list[tuple[tf.Variable, tf.Tensor]] = []
         self._layers: list[SparseLayer] = []
@@ -221,6 +225,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 self._grow_criterion,
                 update_ratio,
                 generator,
+                self._second_moment,
             )
             self.records.append(
                 ExchangeRecord(
@@ -270,18 +275,11 @@ class DynamicSparseTraining(keras.callbacks.Callback):
 
     def _estimate_horizon(self, due: int, steps: int) -> None:
         """From the rows that the `steps` probed touched, the steps needed."""
-        batches = []
-        for weight in self.sparse_weights().values():
-            assert weight.recorder is not None
-            touched = len(weight.recorder.recorded()[0])
-            if touched:
-                rows, width = weight.shape
-                asked = self.schedule(due) * weight.nnz
-                wanted = rows_wanted(asked, width * weight.sparsity)
-                wanted = min(wanted, weight.recorder.capacity)
-                batches.append(batches_wanted(rows, touched, wanted))
+        weights = self.sparse_weights().values()
+        ratio = self.schedule(due)
+        batches = max((batches_needed(each, ratio) for each in weights), default=0.0)
         if batches:
-            self.next_horizon = self._fitting(steps * max(batches))
+            self.next_horizon = self._fitting(steps * batches)
 
     def _fitting(self, steps: float) -> int:
         """At most the interval, and a multiple of `steps_per_execution`."""

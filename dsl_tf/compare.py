@@ -13,6 +13,7 @@ import rich.console
 from absl import flags
 from rich.text import Text
 
+from dsl_tf import command_line
 from dsl_tf.errors import UserError
 from dsl_tf.reports import html, pareto, tables
 from dsl_tf.reports.comparison import compare, compared_metrics, sections
@@ -26,25 +27,18 @@ def main(argv: Sequence[str]) -> int:
       argv: the program's name, then run folders and flags.
 
     Returns:
-      The exit code: 0, or 2 where the user made a mistake (one line on stderr).
+      The exit code: 0, 2 for a user's mistake, 130 for Ctrl-C.
     """
-    try:
-        _compare(argv, rich.console.Console())
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    console = rich.console.Console()
+    return command_line.exit_code(lambda: _compare(argv, console))
 
 
-def _compare(argv: Sequence[str], console: rich.console.Console) -> None:
+def _compare(argv: Sequence[str], console: rich.console.Console) -> int:
     values = _define()
-    try:
-        folders = values(list(argv))[1:]
-    except flags.Error as error:
-        raise UserError(" ".join(str(error).split())) from error
+    folders = values(list(argv))[1:]
     if values.help:
         console.print(Text(f"{__doc__}\n{values.get_help()}"), soft_wrap=True)
-        return
+        return 0
 
     runs = [read_run(folder) for folder in folders]
     frame = compare(runs, values.metric)
@@ -65,6 +59,7 @@ def _compare(argv: Sequence[str], console: rich.console.Console) -> None:
     if values.plot:
         with _writable(values.plot) as path:
             pareto.write(runs, compared_metrics(frame)[0], path)
+    return 0
 
 
 def _define() -> flags.FlagValues:

@@ -20,7 +20,7 @@ import rich.console
 from absl import flags
 from rich.text import Text
 
-from dsl_tf import environment
+from dsl_tf import command_line, environment
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
 from dsl_tf.studies import page, plan, runner
@@ -37,30 +37,26 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit code.
     """
+    return command_line.exit_code(
+        lambda: _main(argv), lambda: "The same command goes on from here."
+    )
+
+
+def _main(argv: Sequence[str]) -> int:
     values = _define()
-    try:
-        positional = values(list(argv))[1:]
-        if values.help:
-            print(f"{__doc__}\n{values.get_help()}")
-            return 0
-        if positional or not values.config:
-            received = positional[0] if positional else "no --config"
-            raise UserError(
-                "A study needs --config=configs/studies/NAME.py[:SIZE] and takes flags "
-                f"only. Received: {received}."
-            )
-        # What is stopped stops its runs, which go on from their checkpoints.
-        with environment.sigterm_interrupts():
-            return _study(values, rich.console.Console())
-    except flags.Error as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        return 130
+    positional = values(list(argv))[1:]
+    if values.help:
+        print(f"{__doc__}\n{values.get_help()}")
+        return 0
+    if positional or not values.config:
+        received = positional[0] if positional else "no --config"
+        raise UserError(
+            "A study needs --config=configs/studies/NAME.py[:SIZE] and takes flags "
+            f"only. Received: {received}."
+        )
+    # What is stopped stops its runs, which go on from their checkpoints.
+    with environment.sigterm_interrupts():
+        return _study(values, rich.console.Console())
 
 
 def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
@@ -72,6 +68,7 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     places = [Place(root, cell) for cell in cells]
     for place in places:
         place.check()
+    page.check(name, study, places)
     todo = [place for place in places if place.cell.name in chosen]
     if values.dry_run:
         _print_plan(todo, console)
@@ -100,8 +97,9 @@ def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
     planner = Planner(places)
     rows, minutes, macs = [], 0.0, 0
     with console.status("Planning …") as status:
-        for place in places:
-            status.update(f"Planning {place.cell.name} …")
+        for number, place in enumerate(places, 1):
+            name = place.cell.name
+            status.update(f"Planning {number} of {len(places)}: {name} …")
             planned = planner.plan_or_error(place.cell)
             row = [place.cell.name, str(place.status)]
             if isinstance(planned, Planned):

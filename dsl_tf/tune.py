@@ -13,7 +13,6 @@ in SQLite), `trials.csv`, `trials.png` and `best.json`.
 The exit code is 0, 2 for a user's mistake, 130 for Ctrl-C.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from ml_collections import config_dict
 from optuna.trial import TrialState
 from rich.text import Text
 
-from dsl_tf import config_files, environment
+from dsl_tf import command_line, config_files, environment
 from dsl_tf import flags as run_flags
 from dsl_tf.errors import UserError
 from dsl_tf.tuning import findings, search, space
@@ -40,36 +39,32 @@ def main(argv: Sequence[str]) -> int:
     Returns:
       The exit code.
     """
+    return command_line.exit_code(
+        lambda: _main(argv), lambda: "The same command goes on from here."
+    )
+
+
+def _main(argv: Sequence[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     values = _define()
     keys, others = run_flags.separate(argv[1:])
-    try:
-        positional = values([argv[0], *others])[1:]
-        if values.help:
-            print(f"{__doc__}\n{values.get_help()}")
-            return 0
-        if positional or not values.config:
-            received = positional[0] if positional else "no --config"
-            raise UserError(
-                "A search needs --config=configs/NAME.py[:DATA] and takes flags only. "
-                f"Received: {received}."
-            )
-        wanted = _search(values, keys)
-        with environment.sigterm_interrupts():
-            if values.worker:
-                _work(wanted)
-            else:
-                fixed = [f"--config={values.config}", *keys]
-                _run(wanted, values.trials, argv[1:], fixed, rich.console.Console())
-    except flags.Error as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        return 130
+    positional = values([argv[0], *others])[1:]
+    if values.help:
+        print(f"{__doc__}\n{values.get_help()}")
+        return 0
+    if positional or not values.config:
+        received = positional[0] if positional else "no --config"
+        raise UserError(
+            "A search needs --config=configs/NAME.py[:DATA] and takes flags only. "
+            f"Received: {received}."
+        )
+    wanted = _search(values, keys)
+    with environment.sigterm_interrupts():
+        if values.worker:
+            _work(wanted)
+        else:
+            fixed = [f"--config={values.config}", *keys]
+            _run(wanted, values.trials, argv[1:], fixed, rich.console.Console())
     return 0
 
 
@@ -118,9 +113,8 @@ def _run(
 
 def _work(wanted: search.Search) -> None:
     """One trial, in this process."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Not at the top: TensorFlow takes seconds, a wrong flag should not.
-    from dsl_tf.tuning import trial
+    with command_line.importing_tensorflow():
+        from dsl_tf.tuning import trial
 
     console = rich.console.Console()
 

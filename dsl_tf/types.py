@@ -218,18 +218,21 @@ class ExchangeRecord:
     horizon: int
 
 
-class InteractionMacs(NamedTuple):
-    """Multiply-accumulates of scoring, on average over users and items.
+class LayerMacs(NamedTuple):
+    """Multiply-accumulates of a layer in scoring, on average over users and items.
 
     Scoring one user with n items takes `per_user + n * (per_item + per_pair)`;
     what depends on the item alone can be kept between users. `once` comes before
-    any score by new weights: the propagation of a graph model.
+    any score by new weights: a hop of a graph model's propagation. Its gradient
+    takes `once_backward`, that of all else twice what itself takes: the gradient of
+    its inputs and that of its weights.
     """
 
-    per_user: float
-    per_item: float
-    per_pair: float
+    per_user: float = 0.0
+    per_item: float = 0.0
+    per_pair: float = 0.0
     once: float = 0.0
+    once_backward: float = 0.0
 
 
 class StepSize(NamedTuple):

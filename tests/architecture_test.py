@@ -31,6 +31,7 @@ FLOORS = {
     "dsl_tf.export": 5,
     "dsl_tf.methods": 5,
     "dsl_tf.training": 5,
+    "dsl_tf.command_line": 6,
     "dsl_tf.compare": 6,
     "dsl_tf.config_files": 6,
     "dsl_tf.experiment": 6,

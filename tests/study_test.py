@@ -90,6 +90,15 @@ def test_what_is_stopped_keeps_what_was_done(config, tmp_path, how):
     assert list(root.glob("cells/*/checkpoints/select/step-*"))
 
 
+def test_a_folder_that_cannot_be_made(config, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    arguments = [f"--config={config}:quick", f"--output_dir={tmp_path / 'file' / 'x'}"]
+    code, said = _run(capsys, *arguments)
+    assert code == 2
+    assert "Error: A file stands where a folder is needed" in said
+    assert "Traceback" not in said
+
+
 def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
     root = tmp_path / "out"
     code, said = _run(

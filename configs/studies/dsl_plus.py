@@ -22,7 +22,8 @@ def get_config(size: str = "full") -> Study:
         if quick
         else ("configs/mf.py:ml-1m", "configs/lightgcn.py:gowalla")
     )
-    sparse = {"config": files, "sparsity.target": (0.8, 0.9, 0.95)}
+    sparsities = (0.9,) if quick else (0.8, 0.9, 0.95)
+    sparse = {"config": files, "sparsity.target": sparsities}
     powers = (0.0, 0.5, 1.0) if quick else (0.0, 0.25, 0.5, 0.75, 1.0)
     return Study(
         title="DSL where few weights are left",
@@ -38,7 +39,7 @@ def get_config(size: str = "full") -> Study:
             {**sparse, "method.name": "dsl_plus", _POWER: powers},
             {**sparse, "method.name": "sparserec", _NMF: (True, False), _ROWS: 1.0},
         ),
-        keys=base.NO_FILES,
+        keys={**base.NO_FILES, **(base.FEW_EPOCHS if quick else {})},
         exhibits=(
             Lines(
                 "recall",

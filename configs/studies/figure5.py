@@ -30,7 +30,11 @@ def get_config(size: str = "full") -> Study:
             {**dsl, "sparsity.initial_update_ratio": (0.1, 0.5, 0.9)},
             {**dsl, "sparsity.update_interval": (50, 500)},
         ),
-        keys={**base.NO_FILES, "train.patience": 0},
+        keys={
+            **base.NO_FILES,
+            "train.patience": 0,
+            **({"train.epochs": 12} if quick else {}),
+        },
         exhibits=[
             Loss(
                 f"figure5_{name}",

@@ -17,21 +17,25 @@ from dsl_tf.studies.tables import (
 )
 
 _VALUES = (TRAINING_MACS, SECONDS, STATE, PEAK, RECALL, NDCG)
-_WHOLE = ("dense", "popularity", "item_knn", "ease", "autoemb")
+_WHOLE = ("dense", "quantised", "popularity", "item_knn", "ease", "autoemb")
 _PRUNED = (
     *("rkd", "tkd", "esapn", "random_pruning", "gradual_magnitude"),
     *("magnitude_pruning", "without_rewinding", "pep", "lottery_ticket"),
-    *("mag_prune", "set", "rigl", "small_dim", "qr_hashing", "sparserec", "dsl"),
+    *("mag_prune", "set", "rigl", "small_dim", "qr_hashing", "sparserec"),
+    *("dsl_plus", "dsl"),
 )
+_ROUNDS = ("lottery_ticket", "without_rewinding")
 _WIDTH = "model.embedding_dim"
 
 
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     if size == "quick":
+        # Half of what is left in each round: three rounds instead of sixteen.
+        rounds = {f"method.{name}.share": 0.5 for name in _ROUNDS}
         grid = _blocks("configs/mf.py:demo", (0.8,), {})
         table = _table("table3", "sparsity", {})
-        return _study(grid, (0,), {}, table)
+        return _study(grid, (0,), base.FEW_EPOCHS | rounds, table)
     grid = [
         *_blocks("configs/neumf.py:ml-1m", (0.5, 0.8, 0.9), {}),
         *_blocks("configs/lightgcn.py:yelp2018", (0.5,), {_WIDTH: (64, 128)}),

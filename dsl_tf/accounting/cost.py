@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dsl_tf.accounting import macs, size
-from dsl_tf.accounting.macs import TrainingMacs
+from dsl_tf.accounting import macs, published, size
+from dsl_tf.accounting.macs import Layers, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
 from dsl_tf.training.companions import Companion
@@ -28,7 +28,7 @@ class PassCost:
       peak_rss_bytes: the most memory of the process in the pass; where the
         system cannot tell (not Linux), since its start.
       size: of a step.
-      macs: what it took, at the densities of its end.
+      layers: multiply-accumulates by layer, at the densities of its end.
       state_bytes: of the variables of its model (masks too), of the optimiser, of
         the gradient recorders and of what else its companion holds, as stored.
     """
@@ -39,8 +39,13 @@ class PassCost:
     seconds: float
     peak_rss_bytes: int
     size: StepSize
-    macs: TrainingMacs
+    layers: Layers
     state_bytes: int
+
+    @property
+    def macs(self) -> TrainingMacs:
+        """What it took, all layers together."""
+        return macs.summed(self.layers.values())
 
 
 def of_pass(
@@ -63,8 +68,7 @@ def of_pass(
     taken = macs.of_pass(model, steps, step)
     variables = [*model.variables, *model.optimizer.variables]
     if companion is not None:
-        more = companion.macs(steps, step)
-        taken = TrainingMacs(*(a + b for a, b in zip(taken, more, strict=True)))
+        taken |= companion.macs(steps, step)
         variables += companion.variables()
     return PassCost(
         name=name,
@@ -73,7 +77,7 @@ def of_pass(
         seconds=round(state.seconds, 3),
         peak_rss_bytes=state.peak_rss_bytes,
         size=step,
-        macs=taken,
+        layers=taken,
         state_bytes=size.variable_bytes([*variables, *_recorder_variables(model)]),
     )
 
@@ -87,7 +91,8 @@ def untrained(
 ) -> PassCost:
     """What a pass took that has no steps; see `PassCost`."""
     nothing = StepSize(0, 0, 0, 0)
-    return PassCost(name, 0, 1, seconds, peak_rss_bytes, nothing, taken, state_bytes)
+    layers = {"no training": taken}
+    return PassCost(name, 0, 1, seconds, peak_rss_bytes, nothing, layers, state_bytes)
 
 
 def report(
@@ -100,6 +105,7 @@ def report(
     of whole tables that are dense in a step, of the trained backbone; `table_bytes` the
     same over the user and item tables. MACs: see `accounting.macs`. Seconds and memory
     are measured; memory includes `base_rss_bytes`, the process after its imports.
+    `as_published`: see `accounting.published`.
 
     Args:
       model: trained.
@@ -120,14 +126,21 @@ def report(
             "nonzeros": active,
             "bytes": size.variable_bytes([variable]),
         }
+    density = nonzeros / max(1, parameters)
+    steps = [(p.steps, p.size) for p in passes]
     positions = sum(w.shape[0] * w.shape[1] for w in sparse.values())
     active_positions = sum(weight.nnz for weight in sparse.values())
     each = [p.macs for p in passes]
+    layers = macs.of_layers(model)
     return {
         "parameters": parameters,
         "nonzeros": nonzeros,
         "sparsity": 1.0 - active_positions / positions if positions else 0.0,
         "tensors": tensors,
+        "as_published": {
+            "training_macs": published.training(model, density, steps),
+            "inference_macs": published.inference(model, density),
+        },
         "training": {
             "seconds": round(sum(p.seconds for p in passes), 3),
             "steps": sum(p.steps for p in passes),
@@ -144,12 +157,14 @@ def report(
                     **dataclasses.asdict(p),
                     "size": p.size._asdict(),
                     "macs": p.macs.total,
+                    "layers": {name: m._asdict() for name, m in p.layers.items()},
                 }
                 for p in passes
             ],
         },
         "inference": {
-            "macs_per_user": macs.inference(macs.interaction(model), model.num_items),
+            "macs_per_user": macs.inference(layers, model.num_items),
+            "macs_once": round(sum(each.once for each in layers.values())),
             "table_bytes": model.held_bytes
             + size.variable_bytes(
                 variable

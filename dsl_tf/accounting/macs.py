@@ -1,16 +1,18 @@
-"""Multiply-accumulates, by formula, from the non-zeros that there are.
+"""Multiply-accumulates by layer, by formula, from the non-zeros that there are.
 
-Forward, of a step with so many users, items and pairs (`StepSize`):
+Forward, of a step with so many users, items and pairs (`StepSize`), a layer takes
     once + users · per_user + items · per_item + pairs · per_pair
 with the backbone's own `macs` for the four, zeros of the tables not counted.
-Backward: twice the forward pass (the gradient of the inputs and that of the
-weights). Optimiser: `OPTIMIZER_MACS`, those of Adam, for each weight updated in a
-step: all non-zeros, touched or not, as Keras does it; with `LazyAdam`, of the tables
-at most the mean row's non-zeros times the rows of a batch. Exploration compares and
-moves but multiplies nothing. Evaluation between epochs is not training.
+Backward: twice that (the gradient of the inputs and that of the weights), but
+`once_backward` for `once`, a product with a graph, which has no weights. Optimiser:
+`OPTIMIZER_MACS`, those of Adam, for each weight updated in a step: all non-zeros,
+touched or not, as Keras does it; with `LazyAdam`, of the tables at most the mean row's
+non-zeros times the rows of a batch. Exploration compares and moves; what it multiplies
+are the gradients of positions without a weight, in the steps that are recorded.
+Evaluation between epochs is not training.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
 from dsl_tf.optimizers import LazyAdam
-from dsl_tf.types import InteractionMacs, StepSize
+from dsl_tf.types import LayerMacs, StepSize
 
 #: Adam: 1 for the first moment, 2 for the second, 2 for the weight.
 OPTIMIZER_MACS = 5
@@ -40,10 +42,42 @@ class TrainingMacs(NamedTuple):
 NO_MACS = TrainingMacs(0, 0, 0)
 
 
-def interaction(model: Backbone) -> InteractionMacs:
+#: What layers take in training, by their names.
+Layers = Mapping[str, TrainingMacs]
+
+
+def summed(each: Iterable[TrainingMacs]) -> TrainingMacs:
+    """The sum of some, part by part."""
+    return TrainingMacs(*map(sum, zip(NO_MACS, *each, strict=True)))
+
+
+def of_layers(model: Backbone) -> dict[str, LayerMacs]:
     """The backbone's MACs at the densities that its tables have now."""
+    return model.macs(*_densities(model))
+
+
+def elsewhere(model: Backbone, size: StepSize) -> int:
+    """MACs of the gradients of a step at the positions that have no weight.
+
+    Those of all positions of the users' rows are what the layers take where the users'
+    rows are dense, and the same for items; less those that training takes anyway. The
+    sum of an autoencoder's encoder rows has no other factor, so its gradients, twice
+    the sum already, are at all positions as they are.
+    """
+    users, items = _densities(model)
+    dense = np.ones_like(users), np.ones_like(items)
+    anyway = _forward(model.macs(users, items), 1, size)
+    whole = (model.macs(dense[0], items), model.macs(users, dense[1]))
+    return sum(_forward(each, 1, size) - anyway for each in whole)
+
+
+def _forward(layers: Mapping[str, LayerMacs], steps: int, size: StepSize) -> int:
+    return summed(training(layers, steps, size).values()).forward
+
+
+def _densities(model: Backbone) -> tuple[np.ndarray, np.ndarray]:
     items = model.item_blocks(np.arange(model.num_items))
-    return model.macs(_used(model.user_blocks()), _used(items))
+    return _used(model.user_blocks()), _used(items)
 
 
 def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -53,8 +87,8 @@ def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
     return np.sum(nonzeros, axis=0) / sum(rows)
 
 
-def updated(model: Backbone, size: StepSize) -> float:
-    """Weights that the optimiser updates in a step of this size, at most."""
+def updates(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
+    """MACs of the optimiser, by the names of the trained tensors."""
     tables = {
         id(variable)
         for layer in model._flatten_layers()
@@ -62,36 +96,41 @@ def updated(model: Backbone, size: StepSize) -> float:
         for variable in layer.trainable_variables
     }
     active = {id(weight.values): weight.nnz for weight in model.sparse_weights()}
-    counts = {
-        id(v): active.get(id(v), v.shape.num_elements())
-        for v in model.trainable_variables
-    }
-    in_tables = sum(count for key, count in counts.items() if key in tables)
-    others = sum(counts.values()) - in_tables
-    if not isinstance(model.optimizer, LazyAdam):
-        return others + in_tables
-    rows = model.num_users + model.num_items
-    return others + in_tables * min(1.0, (size.users + size.items) / rows)
+    share = 1.0
+    if isinstance(model.optimizer, LazyAdam):
+        rows = model.num_users + model.num_items
+        share = min(1.0, (size.users + size.items) / rows)
+    taken = {}
+    for variable in model.trainable_variables:
+        count = active.get(id(variable), variable.shape.num_elements())
+        if id(variable) in tables:
+            count *= share
+        name = f"update of {variable.name.removesuffix(':0')}"
+        taken[name] = TrainingMacs(0, 0, round(OPTIMIZER_MACS * count * steps))
+    return taken
 
 
 def training(
-    macs: InteractionMacs, weights: float, steps: int, size: StepSize
-) -> TrainingMacs:
-    """MACs of a training pass.
+    layers: Mapping[str, LayerMacs], steps: int, size: StepSize
+) -> dict[str, TrainingMacs]:
+    """MACs of a training pass by layer, without the optimiser's.
 
     Args:
-      macs: of the interaction.
-      weights: updated in each step.
+      layers: of the backbone.
       steps: optimiser steps.
       size: of a step.
     """
-    each = macs.once + size.users * macs.per_user + size.items * macs.per_item
-    forward = round(steps * (each + size.pairs * macs.per_pair))
-    optimizer = round(OPTIMIZER_MACS * weights * steps)
-    return TrainingMacs(forward, 2 * forward, optimizer)
+    taken = {}
+    for name, macs in layers.items():
+        scores = size.users * macs.per_user + size.items * macs.per_item
+        scores += size.pairs * macs.per_pair
+        forward = round(steps * (macs.once + scores))
+        backward = round(steps * (macs.once_backward + 2 * scores))
+        taken[name] = TrainingMacs(forward, backward, 0)
+    return taken
 
 
-def of_pass(model: Backbone, steps: int, size: StepSize) -> TrainingMacs:
+def of_pass(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
     """MACs of a pass that a model has behind it, at the densities it has now.
 
     Args:
@@ -99,9 +138,10 @@ def of_pass(model: Backbone, steps: int, size: StepSize) -> TrainingMacs:
       steps: optimiser steps.
       size: of a step.
     """
-    return training(interaction(model), updated(model, size), steps, size)
+    return training(of_layers(model), steps, size) | updates(model, steps, size)
 
 
-def inference(macs: InteractionMacs, num_items: int) -> int:
+def inference(layers: Mapping[str, LayerMacs], num_items: int) -> int:
     """MACs of scoring all items for one user: per_user + M · (per_item + per_pair)."""
-    return round(macs.per_user + num_items * (macs.per_item + macs.per_pair))
+    each = [m.per_user + num_items * (m.per_item + m.per_pair) for m in layers.values()]
+    return round(sum(each))

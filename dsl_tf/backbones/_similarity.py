@@ -8,7 +8,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from dsl_tf.backbones.base import Backbone, Prepared
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 #: [num_items, num_items]; the entry (i, j) is what having i says for j.
 Similarities: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
@@ -95,7 +95,7 @@ class ItemSimilarity(Backbone):
         """No column."""
         yield np.zeros((len(items), 0), np.float32)
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
         """A user takes the non-zeros of the rows of the history's items."""
         matrix = self._similarities()
         of_rows = (
@@ -104,4 +104,4 @@ class ItemSimilarity(Backbone):
             else np.diff(matrix.indptr)
         )
         per_user = float((self._history @ of_rows).mean())
-        return InteractionMacs(per_user, 0.0, 0.0)
+        return {"similarities": LayerMacs(per_user)}

@@ -13,7 +13,7 @@ from dsl_tf.data.pipelines import Batches, Pairs
 from dsl_tf.layers.blockwise import in_blocks
 from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 #: Weights in a block of vectors: 16 MiB as float32.
 WEIGHTS_AT_ONCE = 1 << 22
@@ -217,8 +217,10 @@ class Backbone(tfrs.Model, abc.ABC):
         return [each[kind] for each in found if kind in each]
 
     @abc.abstractmethod
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
-        """Multiply-accumulates of `interaction`, zeros not counted.
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
+        """Multiply-accumulates of scoring by layer, zeros of the tables not counted.
+
+        A look-up multiplies nothing.
 
         Args:
           users: float [du], the share of non-zeros in each column of the user
@@ -256,9 +258,9 @@ class DotProductBackbone(Backbone):
         items = self.item_vectors(None, prepared) if items is None else items
         return self.interaction(users, items)
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
         """A pair takes Σ users · items."""
-        return InteractionMacs(0.0, 0.0, float((users * items).sum()))
+        return {"inner product": LayerMacs(per_pair=float((users * items).sum()))}
 
 
 def _blocks(

@@ -24,7 +24,7 @@ from dsl_tf.data.pipelines import Batches, Users
 from dsl_tf.errors import UserError, check_keys
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.plugins import choose
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 #: Losses of scores [...] and labels [...], by name.
 _LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
@@ -190,7 +190,7 @@ class CDAE(Autoencoder):
         """z_u and a 1, [B, hidden_dim + 1]."""
         return with_one(users)
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
         """Multiply-accumulates of `score`.
 
         A user takes the sum of the history's encoder rows (`history_macs`) and the
@@ -198,7 +198,11 @@ class CDAE(Autoencoder):
         """
         del users
         own = float(row_nonzeros(self.user_rows, self.num_users).mean())
-        return InteractionMacs(self.history_macs() + own, 0.0, float(items.sum()))
+        return {
+            "encoder": LayerMacs(per_user=self.history_macs()),
+            "user's row": LayerMacs(per_user=own),
+            "decoder": LayerMacs(per_pair=float(items.sum())),
+        }
 
     def _penalty(self, user_rows: tf.Tensor) -> tf.Tensor | float:
         """λ/2 times the squared norms; of `user_rows` [B, h] the mean."""

@@ -17,7 +17,7 @@ from dsl_tf.layers import losses, outer_product
 from dsl_tf.layers.blockwise import mean_in_blocks
 from dsl_tf.layers.logits import batch_items
 from dsl_tf.layers.tables import TableFactory
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 #: Activations of the first layer that exist at once, 8 MiB: 64 pairs of the
 #: paper's sizes. Pairs scored a second on one core with 8, 16, 64, 128, 256, 1682
@@ -265,7 +265,7 @@ class ConvNCF(TableVectors):
         logits = tf.reshape(logits.stack(), [-1])[:pairs]
         return tf.reshape(logits, [-1, num_items])
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
         """Multiply-accumulates of `interaction`, all of them of a pair.
 
         With C channels: the first layer's inner sum Σ items · 2C and its outer
@@ -276,7 +276,9 @@ class ConvNCF(TableVectors):
         channels = int(self.head.shape[0])
         filled = 1 - (1 - items[0::2]) * (1 - items[1::2])
         first = (2 * items.sum() + users.sum() * filled.sum()) * channels
-        places = sum(4**i for i in range(len(self.kernels) - 1))
-        return InteractionMacs(
-            0.0, 0.0, float(first) + places * 4 * channels**2 + channels
-        )
+        layers = {"convolution 1": LayerMacs(per_pair=float(first))}
+        for layer in range(2, len(self.kernels) + 1):
+            places = 4 ** (len(self.kernels) - layer)
+            macs = LayerMacs(per_pair=places * 4 * channels**2)
+            layers[f"convolution {layer}"] = macs
+        return layers | {"output": LayerMacs(per_pair=channels)}

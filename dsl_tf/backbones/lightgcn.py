@@ -19,7 +19,7 @@ from dsl_tf.layers.logits import dot_logits
 from dsl_tf.layers.propagation import Edges, MeanPropagation
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.plugins import choose
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 #: Keys of the config that are widths of tables.
 WIDTHS = ("embedding_dim",)
@@ -120,7 +120,7 @@ class LightGCN(DotProductBackbone):
             graph, num_layers, locality_order(graph, self.num_users)
         )
         self.activation_bytes = _TABLES_AT_ONCE * 4 * graph.shape[0] * embedding_dim
-        self._propagation_macs = len(graph.data) * embedding_dim * num_layers
+        self._hop_gradient_macs = len(graph.data) * embedding_dim
         degree = np.diff(graph.indptr)
         in_graph = degree > 0
         self._norm = tf.constant(1 / np.sqrt(np.maximum(degree, 1)), tf.float32)
@@ -205,15 +205,24 @@ class LightGCN(DotProductBackbone):
             return table[self.num_users :]
         return tf.gather(table, items + self.num_users)
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
-        """A pair takes Σ users · items; before it, once, 2 |E| · d · L.
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
+        """A pair takes Σ users · items; before it, once, each hop of the propagation.
 
-        |E| are the training interactions, each an entry of the adjacency in both
-        directions. Zeros of layer 0, which only the first hop could leave out,
-        are multiplied.
+        A hop takes, for each entry of the adjacency (two an interaction), the
+        non-zeros of the row that it leads to: of the table in the first hop, of
+        what has become of it in the later ones, where next to nothing is zero. Its
+        gradient is dense: 2 |E| · d.
         """
-        pair = float((users * items).sum())
-        return InteractionMacs(0.0, 0.0, pair, once=float(self._propagation_macs))
+        hops = self._propagated.macs(self.tables.whole())
+        return {
+            **{
+                f"propagation, hop {place}": LayerMacs(
+                    once=once, once_backward=self._hop_gradient_macs
+                )
+                for place, once in enumerate(hops, 1)
+            },
+            **super().macs(users, items),
+        }
 
 
 #: Of two rows, as what each of them is before their inner product.

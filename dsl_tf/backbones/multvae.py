@@ -21,7 +21,7 @@ from dsl_tf.backbones._autoencoder import (
 )
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import TableFactory
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 
 def build(
@@ -190,7 +190,7 @@ class MultVAE(Autoencoder):
         """The last hidden layer and a 1, [B, h + 1]."""
         return with_one(self._decoded(users))
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
         """Multiply-accumulates of `score`.
 
         A user takes the sum of the history's encoder rows (`history_macs`), its h
@@ -200,8 +200,11 @@ class MultVAE(Autoencoder):
         del users
         width = int(self.encoder_bias.shape[0])
         kernels = sum(int(kernel.shape.num_elements()) for kernel in self.kernels)
-        per_user = self.history_macs() + width + kernels
-        return InteractionMacs(per_user, 0.0, float(items.sum()))
+        return {
+            "encoder": LayerMacs(per_user=self.history_macs() + width),
+            "layers between": LayerMacs(per_user=kernels),
+            "decoder": LayerMacs(per_pair=float(items.sum())),
+        }
 
     def _hidden(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
         """The encoder's last hidden layer; `counts` gives the row's norm."""

@@ -18,7 +18,7 @@ from dsl_tf.layers import losses
 from dsl_tf.layers.dropout import dropout
 from dsl_tf.layers.logits import batch_items
 from dsl_tf.layers.tables import TableFactory
-from dsl_tf.types import InteractionMacs, Split
+from dsl_tf.types import LayerMacs, Split
 
 #: Keys of the config that are widths of tables.
 WIDTHS = ("gmf_dim", "mlp_dim")
@@ -212,7 +212,7 @@ class NeuMF(Backbone):
         hidden = self._first_layer(users[:, gmf_dim:], items[:, gmf_dim:])
         return gmf + self._tower(hidden, training=False)
 
-    def macs(self, users: np.ndarray, items: np.ndarray) -> InteractionMacs:
+    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
         """Multiply-accumulates of `interaction`.
 
         With h_1 … h_L the MLP's units: a user takes the scaling by the head
@@ -222,9 +222,16 @@ class NeuMF(Backbone):
         """
         gmf_dim = self._dims[0]
         units = [int(kernel.shape[1]) for kernel in self.kernels]
-        tower = sum(a * b for a, b in itertools.pairwise(units)) + units[-1]
-        return InteractionMacs(
-            per_user=float(users[:gmf_dim].sum() + users[gmf_dim:].sum() * units[0]),
-            per_item=float(items[gmf_dim:].sum() * units[0]),
-            per_pair=float((users[:gmf_dim] * items[:gmf_dim]).sum()) + tower,
-        )
+        layers = {
+            "GMF": LayerMacs(
+                per_user=float(users[:gmf_dim].sum()),
+                per_pair=float((users[:gmf_dim] * items[:gmf_dim]).sum()),
+            ),
+            "MLP 1": LayerMacs(
+                per_user=float(users[gmf_dim:].sum() * units[0]),
+                per_item=float(items[gmf_dim:].sum() * units[0]),
+            ),
+        }
+        for layer, (before, after) in enumerate(itertools.pairwise(units), 2):
+            layers[f"MLP {layer}"] = LayerMacs(per_pair=before * after)
+        return layers | {"output": LayerMacs(per_pair=units[-1])}

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dsl_tf.export.encoder import HistoryEncoder
 from dsl_tf.export.frozen import FrozenModel
-from dsl_tf.export.layouts import store
+from dsl_tf.export.hashed import StoredHashedRows
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
 from dsl_tf.export.tables import Table
 
@@ -39,10 +39,12 @@ class DeviceModule(Ranker):
     ) -> None:
         layout = layout if frozen.queries else "small"
         super().__init__(frozen, k)
-        self.items: Table = store(frozen.items, coding, layout)
+        self.items: Table | StoredHashedRows = frozen.stored("items", coding, layout)
         self.user_width = frozen.users.shape[1]
         self.num_users = frozen.num_users
-        self.users = store(frozen.users, coding, "small") if with_users else None
+        self.users: Table | StoredHashedRows | None = None
+        if with_users:
+            self.users = frozen.stored("users", coding, "small")
         self.encoder: HistoryEncoder | None = None
         if frozen.encoder is not None:
             self.encoder = HistoryEncoder(frozen.encoder, coding)

@@ -1,7 +1,7 @@
 """Everything an export needs from a trained backbone and its split."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import scipy.sparse
@@ -13,6 +13,9 @@ from dsl_tf.backbones.lightgcn import LightGCN
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes
 from dsl_tf.export.encoder import EncodedUsers, Encoder
+from dsl_tf.export.hashed import HashedRows, StoredHashedRows, hashed_rows
+from dsl_tf.export.layouts import store
+from dsl_tf.export.tables import Table
 from dsl_tf.types import Split
 
 
@@ -61,6 +64,7 @@ class FrozenModel:
       encoder: what makes user vectors of histories; None where a user's vector
         can only be looked up.
       graph: what `users` and `items` are made of by propagation; else None.
+      hashed: which of `users` and `items` a file makes of smaller tables.
     """
 
     users: scipy.sparse.csr_matrix
@@ -74,6 +78,19 @@ class FrozenModel:
     network: tuple[tf.Variable, ...]
     encoder: Encoder | None = None
     graph: Graph | None = None
+    hashed: Mapping[str, HashedRows] = dataclasses.field(default_factory=dict)
+
+    def stored(self, kind: str, coding: str, layout: str) -> Table | StoredHashedRows:
+        """What the vectors of `"users"` or `"items"` are read from in a file.
+
+        Args:
+          kind: whose.
+          coding: a name in `codings.CODINGS`.
+          layout: a name in `layouts.LAYOUTS`.
+        """
+        if kind in self.hashed:
+            return self.hashed[kind].stored(coding)
+        return store(getattr(self, kind), coding, layout)
 
     @property
     def num_users(self) -> int:
@@ -142,6 +159,7 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
         # A trace has them in no fixed order; files shall not differ by it.
         network=tuple(sorted(network.values(), key=lambda variable: variable.name)),
         encoder=encoder,
+        hashed=hashed_rows(backbone, order),
         graph=(
             _graph(backbone, split, by_position)
             if isinstance(backbone, LightGCN)

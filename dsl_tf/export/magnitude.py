@@ -18,7 +18,8 @@ def within_bytes(
 
     Users and items share the bytes: a weight is kept for its magnitude, wherever it
     is. Weights that are left out are zeros, and the packed layouts do not store
-    them. A user none of whose weights are left is ranked for by popularity.
+    them. A user none of whose weights are left is ranked for by popularity. Rows that
+    a file would make of smaller tables are weights of their own.
 
     Args:
       frozen: the model.
@@ -69,7 +70,7 @@ def within_bytes(
             fits = middle
         else:
             too_many = middle
-    return dataclasses.replace(frozen, **kept(fits))
+    return dataclasses.replace(frozen, hashed={}, **kept(fits))
 
 
 def _selected(

@@ -11,7 +11,6 @@ from dsl_tf.export.codings import nbytes
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.encoder import EncodedUsers
 from dsl_tf.export.frozen import FrozenModel
-from dsl_tf.export.layouts import store
 from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, within
 from dsl_tf.export.tables import Rows
 from dsl_tf.files import replacing
@@ -57,8 +56,8 @@ class ServingModule(Ranker):
     def _tables(self, frozen: FrozenModel) -> tuple[Rows, Rows]:
         """What vectors of users and of items are read from."""
         return (
-            self.encoded or store(frozen.users, "float32", self.LAYOUTS["users"]),
-            store(frozen.items, "float32", self.LAYOUTS["items"]),
+            self.encoded or frozen.stored("users", "float32", self.LAYOUTS["users"]),
+            frozen.stored("items", "float32", self.LAYOUTS["items"]),
         )
 
     @tf.function

@@ -93,7 +93,7 @@ class DeviceSizes:
             name: _filled(extent.rows, extent.width, extent.nnz, seed)
             for seed, (name, extent) in enumerate(self._extents(coding, nnz).items())
         }
-        model = dataclasses.replace(self._frozen, **tables)
+        model = dataclasses.replace(self._frozen, hashed={}, **tables)
         layout = self._layouts["items"]
         module = DeviceModule(model, coding, self._k, layout, self._with_users)
         with tempfile.TemporaryDirectory() as folder:

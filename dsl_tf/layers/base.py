@@ -22,8 +22,9 @@ class SparseLayer(keras.layers.Layer):
       sparsity: s, the share of each matrix pruned, in [0, 1).
       storage: `"packed"`, whose memory falls with the sparsity, or `"masked"`.
       seed: seeds the first mask, together with the layer's name.
-      popularity: real [rows], how often each row is used. Only read where the
-        budget is below one weight a row: popular rows get theirs first.
+      popularity: real [rows], how often each row is used. Only read by pruning
+        criteria that ask for it, and where the budget is below one weight a row:
+        popular rows get theirs first.
       mask_initializer: draws the first mask; None: `initialization.random_mask`.
       **kwargs: as for `keras.layers.Layer`.
 
@@ -86,6 +87,7 @@ class SparseLayer(keras.layers.Layer):
             return initialization.random_mask(shape, nnz, generator, self.popularity)
 
         weight = self._new_weight(self, name, shape, mask, nnz, initializer)
+        weight.use = self.popularity
         if regularizer is not None:
             self.add_loss(lambda: regularizer(weight.active()))
         self.own_sparse_weights.append(weight)

@@ -1,15 +1,27 @@
 """One exploration of one sparse weight: scores, decision, move."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import tf_keras as keras
 
 from dsl_tf.sparsity.exploration import explore
 from dsl_tf.sparsity.growth import GrowCriterion
+from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
 from dsl_tf.sparsity.pruning import PruneCriterion
 from dsl_tf.sparsity.selection import Scores
 from dsl_tf.storage import slots
 from dsl_tf.storage.base import SparseWeight
+from dsl_tf.storage.slots import Slot
 from dsl_tf.types import Exchange
+
+#: Of a weight, a slot of it and the positions that grow, to the slot with what these
+#: begin with.
+SecondMoment = Callable[[SparseWeight, Slot, np.ndarray], Slot]
+
+#: Rows whose slots are read at once.
+_ROWS_AT_ONCE = 1 << 14
 
 
 def explore_weight(
@@ -19,6 +31,7 @@ def explore_weight(
     grow_criterion: GrowCriterion,
     update_ratio: float,
     generator: np.random.Generator,
+    second_moment: SecondMoment,
 ) -> tuple[Exchange, int]:
     """Exchange the share ρ_t of a weight, by what its recorder holds.
 
@@ -29,6 +42,7 @@ def explore_weight(
       grow_criterion: scores recorded gradients.
       update_ratio: ρ_t in [0, 1].
       generator: for criteria that draw at random.
+      second_moment: what grown weights begin with, of `SECOND_MOMENTS`.
 
     Returns:
       The exchange, and how many rows had a gradient.
@@ -36,9 +50,18 @@ def explore_weight(
     recorder = weight.recorder
     assert recorder is not None
     read = weight.reader(weight.values)
+    ends = functools.cache(lambda: weight.row_begin(np.arange(weight.shape[0] + 1)))
 
     def prune_scores(start: int, stop: int) -> np.ndarray:
-        return prune_criterion(read(start, stop))
+        return prune_criterion(read(start, stop), lambda: use(start, stop))
+
+    def use(start: int, stop: int) -> np.ndarray:
+        if weight.use is None:
+            return np.ones(stop - start)
+        first = np.searchsorted(ends(), start, side="right") - 1
+        last = np.searchsorted(ends(), stop)
+        counts = np.diff(np.clip(ends()[first : last + 1], start, stop))
+        return np.repeat(weight.use[first:last], counts)
 
     rows, gradients = (tensor.numpy() for tensor in recorder.recorded())
     exchange = explore(
@@ -51,5 +74,60 @@ def explore_weight(
     )
     recorder.clear()
     del gradients  # as large as the recorder
-    weight.adopt(exchange, slots.find(optimizer, weight.values))
+    found = slots.find(optimizer, weight.values)
+    moved = [second_moment(weight, slot, exchange.grown) for slot in found]
+    weight.adopt(exchange, moved)
     return exchange, len(rows)
+
+
+def batches_needed(weight: SparseWeight, update_ratio: float) -> float:
+    """How many times what was recorded an exploration needs, to have what to grow.
+
+    Args:
+      weight: has a recorder.
+      update_ratio: ρ_t in [0, 1].
+
+    Returns:
+      0 where nothing was recorded.
+    """
+    assert weight.recorder is not None
+    touched = len(weight.recorder.recorded()[0])
+    if not touched:
+        return 0.0
+    rows, width = weight.shape
+    wanted = rows_wanted(update_ratio * weight.nnz, width * weight.sparsity)
+    return batches_wanted(rows, touched, min(wanted, weight.recorder.capacity))
+
+
+def _zero(weight: SparseWeight, slot: Slot, grown: np.ndarray) -> Slot:
+    del weight, grown
+    return slot
+
+
+def _of_the_row(weight: SparseWeight, slot: Slot, grown: np.ndarray) -> Slot:
+    """The mean of the active weights in the row; of all these rows in an empty one."""
+    if not slot.squares or not len(grown):
+        return slot
+    rows, which = np.unique(grown // weight.shape[1], return_inverse=True)
+    begin, end = weight.row_begin(rows), weight.row_begin(rows + 1)
+    read = weight.reader(slot.variable)
+    sums = np.zeros(len(rows))
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        start = begin[some][0]
+        squares = read(start, end[some][-1])
+        total = np.concatenate([[0.0], np.cumsum(squares, dtype=np.float64)])
+        sums[some] = total[end[some] - start] - total[begin[some] - start]
+    counts = end - begin
+    everywhere = sums.sum() / max(1, counts.sum())
+    means = np.where(counts > 0, sums / np.maximum(1, counts), everywhere)
+    return slot._replace(grown=means[which])
+
+
+#: What the squares that an optimiser keeps of a grown weight's gradients begin with.
+#: With zero, its steps are longer until there are enough of them: of a steady
+#: gradient, Adam's first is 3.2 times the learning rate and its thirteenth 6.6 times.
+SECOND_MOMENTS: dict[str, SecondMoment] = {
+    "zero": _zero,
+    "row": _of_the_row,
+}

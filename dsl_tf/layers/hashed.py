@@ -30,6 +30,10 @@ class QuotientRemainderEmbedding(keras.layers.Layer):
       operation: a name in `OPERATIONS`.
       **kwargs: as for `keras.layers.Layer`.
 
+    Attributes:
+      buckets: m.
+      compose: a row of each table, [n, d], to rows [n, d].
+
     Raises:
       UserError: no such operation.
     """
@@ -44,14 +48,14 @@ class QuotientRemainderEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        self._rows, self._width, self._buckets = input_dim, output_dim, buckets
+        self._rows, self._width, self.buckets = input_dim, output_dim, buckets
         self._initializer = embeddings_initializer
-        self._compose = choose(OPERATIONS, operation, "operation")
+        self.compose = choose(OPERATIONS, operation, "operation")
         self._neutral = 1.0 if operation == "multiply" else 0.0
 
     def build(self, input_shape: Any = None) -> None:
         """Create both tables."""
-        quotients = -(-self._rows // self._buckets)
+        quotients = -(-self._rows // self.buckets)
         self.quotient = self.add_weight(
             name="quotient",
             shape=(quotients, self._width),
@@ -64,16 +68,16 @@ class QuotientRemainderEmbedding(keras.layers.Layer):
             streams.key(config.get("seed") or 0, "initial/remainder"),
         )
         self.remainder = self.add_weight(
-            name="remainder", shape=(self._buckets, self._width), initializer=spread
+            name="remainder", shape=(self.buckets, self._width), initializer=spread
         )
         super().build(input_shape)
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         """Look up rows, int [...] -> [..., d]."""
         rows = tf.convert_to_tensor(rows)
-        return self._compose(
-            tf.gather(self.quotient, rows // self._buckets),
-            tf.gather(self.remainder, rows % self._buckets),
+        return self.compose(
+            tf.gather(self.quotient, rows // self.buckets),
+            tf.gather(self.remainder, rows % self.buckets),
         )
 
     def whole(self) -> tf.Tensor:

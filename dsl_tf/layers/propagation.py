@@ -65,6 +65,7 @@ class MeanPropagation:
             self._order = tf.constant(order, tf.int32)
             self._place = tf.constant(place)
         self._layers = layers
+        self._degree = np.diff(graph.indptr)[order]
 
     def __call__(self, table: tf.Tensor) -> tf.Tensor:
         """The propagated table, float32 [n, d] of [n, d]; it has no gradient."""
@@ -112,6 +113,20 @@ class MeanPropagation:
             return (tf.gather(propagated, which), tf.gather(own, which)), backward
 
         return function
+
+    def macs(self, table: tf.Tensor) -> list[int]:
+        """Multiply-accumulates of each hop, zeros of its operand not counted.
+
+        Args:
+          table: float32 [n, d].
+        """
+        hops = []
+        first = total = tf.gather(table, self._order)
+        for _ in range(self._layers):
+            nonzeros = tf.math.count_nonzero(total, axis=1).numpy()
+            hops.append(int(self._degree @ nonzeros))
+            total = first + self._product(total, None)
+        return hops
 
     def _sum_of_layers(
         self, table: tf.Tensor, hidden: Edges | None = None

@@ -72,13 +72,19 @@ class UserItemTables(Tables):
         """Of users and of items."""
         return {"users": self.users, "items": self.items}
 
-    @abc.abstractmethod
     def users(self, rows: tf.Tensor) -> tf.Tensor:
         """Embeddings of users, int [...] -> [..., width]."""
+        table, first = self.place("users")
+        return table(rows + first)
 
-    @abc.abstractmethod
     def items(self, rows: tf.Tensor) -> tf.Tensor:
         """Embeddings of items, int [...] -> [..., width]."""
+        table, first = self.place("items")
+        return table(rows + first)
+
+    @abc.abstractmethod
+    def place(self, kind: str) -> tuple[keras.layers.Layer, int]:
+        """The layer with the rows of `"users"` or `"items"`, and their first row."""
 
     @abc.abstractmethod
     def whole(self) -> tf.Tensor:
@@ -106,13 +112,9 @@ class JointTables(UserItemTables):
         self.table = table
         self.num_users = num_users
 
-    def users(self, rows: tf.Tensor) -> tf.Tensor:
-        """Embeddings of users."""
-        return self.table(rows)
-
-    def items(self, rows: tf.Tensor) -> tf.Tensor:
-        """Embeddings of items, which follow the users in the table."""
-        return self.table(rows + self.num_users)
+    def place(self, kind: str) -> tuple[keras.layers.Layer, int]:
+        """The one table; items follow the users."""
+        return self.table, {"users": 0, "items": self.num_users}[kind]
 
     def whole(self) -> tf.Tensor:
         """The table."""
@@ -135,13 +137,9 @@ class SeparateTables(UserItemTables):
         self.user_table = user_table
         self.item_table = item_table
 
-    def users(self, rows: tf.Tensor) -> tf.Tensor:
-        """Embeddings of users."""
-        return self.user_table(rows)
-
-    def items(self, rows: tf.Tensor) -> tf.Tensor:
-        """Embeddings of items."""
-        return self.item_table(rows)
+    def place(self, kind: str) -> tuple[keras.layers.Layer, int]:
+        """A table of their own."""
+        return {"users": self.user_table, "items": self.item_table}[kind], 0
 
     def whole(self) -> tf.Tensor:
         """Both tables."""

@@ -103,7 +103,7 @@ def making_macs(model: Backbone, size: StepSize) -> int:
     Of those that a batch looks up, repetitions counted, or, where a graph is
     propagated over, of all rows once.
     """
-    whole = macs.interaction(model).once > 0
+    whole = any(each.once for each in macs.of_layers(model).values())
     total = 0.0
     for tables in model._flatten_layers():
         if isinstance(tables, Tables):

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rich.console
@@ -26,8 +26,13 @@ from dsl_tf.types import Split
 #: Metric to its mean over users.
 Metrics = dict[str, float]
 
+T = TypeVar("T")
+
 #: Names of passes: selected on validation; anew on training and validation.
 SELECT, REFIT = "select", "refit"
+
+#: How names of passes begin that are taken once, however often the others are.
+CHOICE = "choose_"
 
 #: Makes the tables of a config for a split, from a seed: what is dense or sparse.
 MakeTables = Callable[[config_dict.ConfigDict, Split, int], TableFactory]
@@ -178,6 +183,20 @@ class Passes(abc.ABC):
           taken: the multiply-accumulates that it takes.
         """
 
+    @abc.abstractmethod
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
+        """What a pass begins with, where to make it is work: a pass of its own.
+
+        Args:
+          name: of that pass.
+          make: makes it, the same each time.
+          taken: the multiply-accumulates that it takes.
+
+        Returns:
+          None where the model that begins with it is not trained: it is counted, or
+          read back.
+        """
+
     def untrained(
         self,
         config: config_dict.ConfigDict,
@@ -239,7 +258,7 @@ class Passes(abc.ABC):
         """
         choice = self._choices.get(name, compute)
         if self._chosen is None:  # else it was counted the first time
-            name = f"choose_{name}"
+            name = f"{CHOICE}{name}"
             state = TrainingState(seconds=choice.seconds, finished=True)
             price = untrained(name, choice.seconds, choice.peak_rss_bytes, taken)
             self.taken.append(Pass(name, state, price))

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import tf_keras as keras
 from ml_collections import config_dict
@@ -26,6 +27,8 @@ from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.fit import FitSettings, fit
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult
+
+T = TypeVar("T")
 
 
 class Training(Passes):
@@ -86,17 +89,21 @@ class Training(Passes):
 
     def solved(self, solve: Callable[[], Backbone], taken: TrainingMacs) -> Backbone:
         """See `Passes.solved`."""
-        size.reset_peak()
-        begun = time.perf_counter()
-        model = solve()
-        seconds = time.perf_counter() - begun
+        model, seconds, peak = _measured(solve)
         name = self._place(SELECT)
-        state = _solved(round(seconds, 6))
         held = size.variable_bytes(model.variables) + model.held_bytes
-        peak = size.peak_rss_bytes()
-        price = cost.untrained(name, state.seconds, peak, taken, held)
-        self.taken.append(Pass(name, state, price))
+        price = cost.untrained(name, seconds, peak, taken, held)
+        self.taken.append(Pass(name, _solved(seconds), price))
         return model
+
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
+        """See `Passes.made`; a resumed run makes it again."""
+        value, seconds, peak = _measured(make)
+        name = self._place(name)
+        state = TrainingState(seconds=seconds, finished=True)
+        price = cost.untrained(name, seconds, peak, taken)
+        self.taken.append(Pass(name, state, price))
+        return value
 
     def _watched(
         self, name: str, validate: Callable[[], RankingResult]
@@ -118,6 +125,15 @@ class Training(Passes):
             self._task.console.print(
                 f"[yellow]Warning:[/] {finding}", highlight=False, soft_wrap=True
             )
+
+
+def _measured(make: Callable[[], T]) -> tuple[T, float, int]:
+    """What it makes, its seconds, and the most memory of the process."""
+    size.reset_peak()
+    begun = time.perf_counter()
+    value = make()
+    seconds = round(time.perf_counter() - begun, 6)
+    return value, seconds, size.peak_rss_bytes()
 
 
 def _solved(seconds: float = 0.0) -> TrainingState:
@@ -167,3 +183,9 @@ class ReadBack(Passes):
         """See `Passes.solved`; it is solved again."""
         self.taken.append(Pass(self._place(SELECT), _solved()))
         return solve()
+
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
+        """See `Passes.made`."""
+        del make, taken
+        self.taken.append(Pass(self._place(name), TrainingState(finished=True)))
+        return None

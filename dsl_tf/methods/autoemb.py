@@ -26,7 +26,7 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf.accounting import macs
-from dsl_tf.accounting.macs import OPTIMIZER_MACS, TrainingMacs
+from dsl_tf.accounting.macs import OPTIMIZER_MACS, Layers, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.mixed_sizes import MixedEmbedding, MixedTables, Mixture
@@ -188,14 +188,16 @@ class Alternation(Companion):
         rows = [layer.input_dim for layer in layers]
         return {"mean_size": float(np.average(sizes, weights=rows))}
 
-    def macs(self, steps: int, size: StepSize) -> TrainingMacs:
+    def macs(self, steps: int, size: StepSize) -> Layers:
         """Making the rows of both batches, scoring the second, and the controllers."""
         model, held_out = self.callback.model, self.callback.batches.size
-        scoring = macs.training(macs.interaction(model), 0, steps, held_out)
+        layers = macs.training(macs.of_layers(model), steps, held_out)
+        scoring = macs.summed(layers.values())
         making = making_macs(model, size) + making_macs(model, held_out)
         weights = sum(v.shape.num_elements() for v in self.callback.variables)
         forward = scoring.forward + steps * (making + 2 * weights)
-        return TrainingMacs(forward, 2 * forward, steps * OPTIMIZER_MACS * weights)
+        updates = steps * OPTIMIZER_MACS * weights
+        return {"controllers": TrainingMacs(forward, 2 * forward, updates)}
 
 
 def mixed_layers(model: keras.Model) -> list[MixedEmbedding]:

@@ -26,6 +26,7 @@ from dsl_tf.methods import _budget
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone, make_model
 from dsl_tf.methods._passes import (
+    CHOICE,
     REFIT,
     SELECT,
     MakeTables,
@@ -161,7 +162,7 @@ def planned(
     with contextlib.suppress(Counted):
         method(passes, config)
     taken = tuple(passes.taken)
-    again = [each for each in taken if each.cost is not None and each.cost.steps]
+    again = [each for each in taken if not each.name.startswith(CHOICE)]
     return (*taken, *again) if config.train.refit else taken
 
 

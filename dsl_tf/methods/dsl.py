@@ -74,6 +74,7 @@ def make_dynamic(
         "grow_criterion": growth.find(config.growth.criterion),
         "horizon": int(horizon) if horizon.isdecimal() else horizon,
         "recorder_rows": config.growth.recorder_rows,
+        "second_moment": config.growth.second_moment,
         "exploration_replaces_step": config.sparsity.exploration_replaces_step,
         "seed": seed,
     }

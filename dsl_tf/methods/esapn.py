@@ -31,7 +31,7 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf.accounting import macs
-from dsl_tf.accounting.macs import OPTIMIZER_MACS, TrainingMacs
+from dsl_tf.accounting.macs import OPTIMIZER_MACS, Layers, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.chosen_sizes import ChosenEmbedding, ChosenTables
@@ -179,22 +179,24 @@ class Growth(Companion):
             "reward": rewards[-1] if rewards else 0.0,
         }
 
-    def macs(self, steps: int, size: StepSize) -> TrainingMacs:
+    def macs(self, steps: int, size: StepSize) -> Layers:
         """Making rows in each step; in each round, the reward and the policies."""
         model, held_out = self.callback.model, self.callback.batches.size
         rounds = steps // self.callback.interval
-        scoring = macs.training(macs.interaction(model), 0, rounds, held_out).forward
-        reward = scoring + rounds * making_macs(model, held_out)
+        scoring = macs.training(macs.of_layers(model), rounds, held_out)
+        reward = rounds * making_macs(model, held_out)
+        reward += macs.summed(scoring.values()).forward
         making = steps * making_macs(model, size)
         policies = self.callback.policies
         asked = 2 * (held_out.users + held_out.positives)
         acting = rounds * asked * sum(policy.macs() for policy in policies)
         weights = sum(v.shape.num_elements() for p in policies for v in p.variables)
-        return TrainingMacs(
+        policy = TrainingMacs(
             forward=making + reward + acting,
             backward=2 * (making + acting),
             optimizer=rounds * OPTIMIZER_MACS * weights,
         )
+        return {"policies": policy}
 
 
 def chosen_layers(model: keras.Model) -> list[ChosenEmbedding]:

@@ -1,8 +1,8 @@
 """Quotient-remainder hashing (Shi et al., KDD 2020): two small tables for a large one.
 
 What recommenders at scale compress embeddings with (DLRM has it). The two tables take
-at most 1 - s of the rows of the large one. What is exported are the rows that they
-make, in full: `table_bytes` in the cost report is what the model itself takes.
+at most 1 - s of the rows of the large one, in exported files, too. There a graph model
+has its propagated rows in full, whatever they are made of.
 """
 
 from ml_collections import config_dict

@@ -19,6 +19,8 @@ import tensorflow as tf
 from ml_collections import config_dict
 
 from dsl_tf import streams
+from dsl_tf.accounting import macs
+from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.methods import base, dense
@@ -46,7 +48,7 @@ _USERS_AT_ONCE = 256
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """A pass of the teacher, and one of the student."""
+    """A pass of the teacher, its ranking of all items, and a pass of the student."""
     settings, split = config.method.rkd, passes.split
     check_keys(
         "method.rkd",
@@ -59,15 +61,22 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         samples=(settings.samples >= 1, "at least 1"),
     )
     student = narrowed(config, 1.0 - config.sparsity.target)
-    best = lesson(
-        passes,
-        config,
-        settings.teacher,
-        lambda teacher: ranking(teacher, split, settings.top),
-    )
+
+    def ranked(teacher: Backbone) -> np.ndarray | None:
+        layers = macs.of_layers(teacher)
+        taken = split.num_users * macs.inference(layers, split.num_items)
+        return passes.made(
+            "rank",
+            lambda: ranking(teacher, split, settings.top),
+            TrainingMacs(taken, 0, 0),
+        )
+
+    best = lesson(passes, config, settings.teacher, ranked)
     steps = max(1, len(split.train) // config.train.batch_size)
 
     def start(model: Backbone) -> None:
+        if best is None:  # nobody is taught
+            return
         term = Distillation(
             model,
             tf.constant(best),

@@ -18,9 +18,11 @@ computed at given places, so the sample saves memory there, and no products.
 """
 
 import dataclasses
+import functools
 
 from ml_collections import config_dict
 
+from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import SparseTables
@@ -54,19 +56,35 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         nmf_iterations=(settings.nmf_iterations >= 1, "at least 1"),
         sampled_rows=(0 < settings.sampled_rows <= 1, "in (0, 1]"),
     )
-    return passes.backbone(config, make_tables, explorations)
+    masks = _masks(passes, config) if settings.nmf else None
+    tables = functools.partial(make_tables, masks=masks)
+    return passes.backbone(config, tables, explorations)
+
+
+def _masks(passes: base.Passes, config: config_dict.ConfigDict) -> NmfMasks | None:
+    """Those of a factorisation, which is a pass of its own."""
+    split = passes.split
+    masks = NmfMasks(
+        split.train.csr(split.num_users, split.num_items),
+        config.method.sparserec.nmf_iterations,
+        passes.seed,
+    )
+    model = passes.untrained(config, dsl.make_tables)
+    widths = sorted({weight.shape[1] for weight in model.sparse_weights()})
+    taken = TrainingMacs(sum(map(masks.macs, widths)), 0, 0)
+    return passes.made("factorise", lambda: masks.factored(widths), taken)
 
 
 def make_tables(
-    config: config_dict.ConfigDict, split: Split, seed: int
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    masks: NmfMasks | None = None,
 ) -> SparseTables:
-    """The tables of `dsl`, with masks of the factorisation."""
+    """The tables of `dsl`, with the masks of a factorisation if there are any."""
     tables = dsl.make_tables(config, split, seed)
-    settings = config.method.sparserec
-    if not settings.nmf:
+    if masks is None:
         return tables
-    matrix = split.train.csr(split.num_users, split.num_items)
-    masks = NmfMasks(matrix, settings.nmf_iterations, seed)
     rows = {"users": split.num_users, "items": split.num_items}
     rows["both"] = sum(rows.values())
 

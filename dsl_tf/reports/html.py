@@ -50,6 +50,8 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         metric_rows=tables.metric_rows(run),
         costs=tables.cost_rows(run),
         quality=tables.quality_name(run),
+        mac_header=tables.MAC_HEADER,
+        mac_rows=tables.mac_rows(run),
         config=list(_flat(run.config)),
         provenance=_provenance(run),
         history=_history(run.history),

@@ -17,6 +17,9 @@ from dsl_tf.reports.runs import Run
 #: Multiply-accumulates, such as `1.53 GMAC`.
 macs = EngFormatter(unit="MAC", places=2)
 
+#: A number of instructions with a prefix.
+instructions = EngFormatter(places=2)
+
 
 @dataclasses.dataclass(frozen=True)
 class CostRow:
@@ -146,6 +149,21 @@ def cost_rows(run: Run) -> list[CostRow]:
         ),
         CostRow("tables in memory", size(inference["table_bytes"]), "counted"),
     ]
+
+
+MAC_HEADER = ("pass", "layer", "forward", "backward", "optimiser", "together")
+
+
+def mac_rows(run: Run) -> list[list[str]]:
+    """Multiply-accumulates of training by pass and layer, under `MAC_HEADER`."""
+    rows = []
+    # A run may be older than this account.
+    for each in run.cost["training"].get("passes", ()):
+        for layer, taken in each.get("layers", {}).items():
+            parts = [taken[part] for part in ("forward", "backward", "optimizer")]
+            texts = [macs(part) if part else "" for part in (*parts, sum(parts))]
+            rows.append([each["name"], layer, *texts])
+    return rows
 
 
 def activation_rows(training: dict) -> list[CostRow]:

@@ -10,6 +10,7 @@ entry; the largest of the others fill the budget.
 
 import dataclasses
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import scipy.sparse
@@ -46,6 +47,23 @@ class NmfMasks:
         both = np.concatenate([users, items])
         factor = {"users": users, "items": items, "both": both}[kind]
         return positions(factor, nnz, np.random.default_rng([self.seed, width]))
+
+    def factored(self, widths: Iterable[int]) -> "NmfMasks":
+        """Itself, with the factors of tables of some widths ready."""
+        for width in widths:
+            self._factors(width)
+        return self
+
+    def macs(self, width: int) -> int:
+        """Multiply-accumulates of the factors for a table of a width, at most.
+
+        Coordinate descent takes, in an iteration and for each of the two factors, the
+        product of the matrix with the other one (its non-zeros · width), the other
+        one's Gram matrix (its rows · width²), and a sweep (its own rows · width²).
+        """
+        users, items = self.matrix.shape
+        each = 2 * self.matrix.nnz * width + 2 * (users + items) * width**2
+        return self.iterations * each
 
     def _factors(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         if width in self._found:

@@ -39,10 +39,12 @@ class SparseWeight(abc.ABC):
       name: as given.
       shape: as given.
       nnz: as given.
+      use: real [rows], how often each row is used, or None.
       recorder: where gradients of the effective rows go, or None.
       watched: whether look-ups traced now feed the recorder.
     """
 
+    use: np.ndarray | None = None
     recorder: GradientRecorder | None = None
     watched: bool = False
 
@@ -85,7 +87,7 @@ class SparseWeight(abc.ABC):
 
     @abc.abstractmethod
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
-        """Active positions in all the rows before each of `rows`, int [r]."""
+        """Active positions before each of `rows`, in [0, number of rows], int [r]."""
 
     @abc.abstractmethod
     def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:
@@ -118,7 +120,7 @@ class SparseWeight(abc.ABC):
         """Apply an exchange to the mask, the values and the optimiser's slots.
 
         Kept weights keep value and moments. Grown weights start at zero, their
-        slots at the slot's initial value.
+        slots as the slot says.
         """
 
     @abc.abstractmethod

@@ -72,7 +72,7 @@ class MaskedWeight(SparseWeight):
 
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
         counts = np.count_nonzero(self._mask.numpy(), axis=1)
-        return (np.cumsum(counts) - counts)[rows]
+        return np.concatenate([[0], np.cumsum(counts)])[rows]
 
     def reader(self, variable: tf.Variable) -> Callable[[int, int], np.ndarray]:
         active = variable.numpy()[self._mask.numpy()]
@@ -85,7 +85,7 @@ class MaskedWeight(SparseWeight):
     ) -> None:
         mask = np.concatenate([*masks])
         self._mask.assign(mask)
-        for (variable, initial), blocks in variables:
+        for (variable, initial, *_), blocks in variables:
             table = np.full(mask.shape, initial, variable.dtype.as_numpy_dtype)
             table[mask] = np.concatenate([*blocks])
             variable.assign(table)
@@ -98,8 +98,10 @@ class MaskedWeight(SparseWeight):
         self._mask.scatter_nd_update(index, active)
         # Off the mask a slot holds its initial value, so that growing a
         # position needs no look at its past.
-        for variable, initial in [Slot(self._values, 0.0), *slots]:
-            fill = tf.fill([len(moved)], tf.cast(initial, variable.dtype))
+        for variable, initial, _, grown in [Slot(self._values, 0.0), *slots]:
+            fill = np.full(len(moved), initial, variable.dtype.as_numpy_dtype)
+            if grown is not None:
+                fill[len(pruned) :] = grown
             variable.scatter_nd_update(index, fill)
 
     def _rows(self, rows: tf.Tensor) -> tf.Tensor:

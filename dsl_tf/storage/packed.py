@@ -112,7 +112,7 @@ class PackedWeight(SparseWeight):
         bitmap, offsets = _pack(masks, self.shape, self.nnz)
         self._bitmap.assign(bitmap)
         self._offsets.assign(offsets)
-        for (variable, _), blocks in variables:
+        for (variable, *_), blocks in variables:
             start = 0
             for block in blocks:
                 _write(variable, start, block)
@@ -182,7 +182,7 @@ class PackedWeight(SparseWeight):
 
         So memory is a chunk and what has moved so far, not a second variable.
         """
-        variable, initial = slot
+        variable, initial, _, of_grown = slot
         reader = self.reader(variable)
         waiting = np.empty(0, variable.dtype.as_numpy_dtype)
         read = 0
@@ -198,6 +198,9 @@ class PackedWeight(SparseWeight):
                 waiting = np.concatenate([waiting, reader(read, end)[left]])
                 read = end
             moved = np.full(stop - start, initial, waiting.dtype)
+            if of_grown is not None:
+                first, last = np.searchsorted(grown, [start, stop])
+                moved[is_new] = of_grown[first:last]
             moved[stays] = waiting[: len(stays)]
             waiting = waiting[len(stays) :]
             _write(variable, start, moved)

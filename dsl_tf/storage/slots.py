@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -14,16 +15,28 @@ _INITIAL_VALUES = {"_accumulators": "initial_accumulator_value"}
 _LEGACY_INITIAL_VALUES = {"accumulator": "_initial_accumulator_value"}
 
 
+#: Where Keras optimisers of both families keep squares of gradients.
+_SQUARES = (
+    *("_velocities", "_velocity_hats", "_accumulators"),
+    *("v", "vhat", "rms", "accumulator"),
+)
+
+
 class Slot(NamedTuple):
     """One optimiser variable that belongs to a weight.
 
     Attributes:
       variable: of the shape of the weight's values.
       initial: the value it has before the first step.
+      squares: whether it sums or averages squares of gradients, which a step is
+        divided by the root of.
+      grown: what positions that grow get, ascending [n]; None: the initial value.
     """
 
     variable: tf.Variable
     initial: float
+    squares: bool = False
+    grown: np.ndarray | None = None
 
 
 def find(optimizer: keras.optimizers.Optimizer, weight: tf.Variable) -> list[Slot]:
@@ -76,7 +89,7 @@ def _slots(
         if len(variables) == len(places) and isinstance(variables[place], tf.Variable):
             source = _INITIAL_VALUES.get(attribute)
             initial = 0.0 if source is None else float(getattr(optimizer, source))
-            yield Slot(variables[place], initial)
+            yield Slot(variables[place], initial, attribute in _SQUARES)
 
 
 def _legacy_slots(
@@ -89,4 +102,4 @@ def _legacy_slots(
             continue
         source = _LEGACY_INITIAL_VALUES.get(name)
         initial = 0.0 if source is None else float(getattr(optimizer, source))
-        yield Slot(variable, initial)
+        yield Slot(variable, initial, name in _SQUARES)

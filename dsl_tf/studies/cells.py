@@ -50,6 +50,11 @@ class Place:
         return self.root / "cells" / f"{self.cell.name}.log"
 
     @property
+    def counts(self) -> Path:
+        """Instructions that its processes took, see `instructions`."""
+        return self.root / "cells" / f"{self.cell.name}.perf"
+
+    @property
     def status(self) -> Status:
         """How far it is; a failure counts until the cell is begun again."""
         if (self.folder / _LAST).is_file():

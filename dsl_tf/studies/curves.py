@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -50,10 +50,15 @@ class Lines:
     levels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     log: bool = False
 
+    @property
+    def labels(self) -> Collection[str]:
+        """See `plan.Exhibit`."""
+        return {*self.by, *_some(self.panels), *self.where, *self.levels}
+
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
         del runs
-        if self.y not in frame:
+        if not {self.x, self.y} <= set(frame):
             return None
         frame = frame.dropna(subset=[self.y])
         points = chosen(frame, self.where).dropna(subset=[self.x])
@@ -119,6 +124,11 @@ class Loss:
     panels: str = ""
     where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def labels(self) -> Collection[str]:
+        """See `plan.Exhibit`."""
+        return {*self.by, *_some(self.panels), *self.where}
+
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
         frame = chosen(frame[frame["cell"].isin(runs)], self.where)
@@ -161,6 +171,11 @@ class Scatter:
     by: Sequence[str] = ("method",)
     where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def labels(self) -> Collection[str]:
+        """See `plan.Exhibit`."""
+        return {*self.by, *self.where}
+
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
         del runs
@@ -180,6 +195,10 @@ class Scatter:
         axis.set_ylabel(f"{_words(self.y)} of the test set")
         _legend(figure, [axis])
         return Drawn(self.name, self.caption, figure)
+
+
+def _some(label: str) -> list[str]:
+    return [label] if label else []
 
 
 def _groups(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:

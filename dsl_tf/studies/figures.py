@@ -1,7 +1,7 @@
 """Figures of a study that are those of single runs, or of all their files."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,11 @@ class Pareto:
     metric: str
     where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def labels(self) -> Collection[str]:
+        """See `plan.Exhibit`."""
+        return {*self.where}
+
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
         shown = [runs[name] for name in chosen(frame, self.where).cell if name in runs]
@@ -52,6 +57,11 @@ class Popularity:
     caption: str
     heat_map: bool = False
     where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def labels(self) -> Collection[str]:
+        """See `plan.Exhibit`."""
+        return {*self.where}
 
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""

@@ -8,6 +8,7 @@ import pandas as pd
 from dsl_tf.evaluation.intervals import paired_bootstrap
 from dsl_tf.reports.runs import Run, read_run
 from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.instructions import counted
 from dsl_tf.studies.plan import CONFIG
 
 #: Columns that say which cell a row is; its axes follow.
@@ -42,7 +43,8 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
       key that is an axis of the grid; `status` and `error`; of finished cells the
       metrics of the test set by their names, those of validation with `valid_` before
       them, paired differences to the dense cell of the same backbone, data and seed
-      (`COMPARED`), every number of `cost.json` with `cost.` before its keys; `command`.
+      (`COMPARED`), every number of `cost.json` with `cost.` before its keys;
+      `instructions`, where they could be counted; `command`.
     """
     dense = {
         _family(place): found[place.cell.name]
@@ -55,7 +57,7 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
         row = row | {"status": str(place.status), "error": place.error}
         run = found.get(place.cell.name)
         if run is not None:
-            row |= _numbers(run)
+            row |= _numbers(run) | {"instructions": counted(place.counts)}
             row |= _compared(run, dense.get(_family(place)))
         rows.append(row | {"command": place.cell.command(place.folder)})
     first = list(dict.fromkeys(key for each in labels for key in each))

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from dsl_tf.errors import UserError
 from dsl_tf.files import replacing
 from dsl_tf.reports import html, tables
 from dsl_tf.reports.runs import Run
@@ -21,10 +22,27 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "cost.training.seconds": ("training", lambda s: f"{s:,.0f} s"),
     "cost.training.peak_rss_bytes": ("peak memory", tables.size),
     "cost.training.state_bytes": ("state", tables.size),
+    "instructions": ("instructions", tables.instructions),
     "cost.nonzeros": ("non-zeros", lambda n: f"{n:,.0f}"),
     "cost.files.model.tflite": ("model.tflite", tables.size),
     "cost.files.model_int8.tflite": ("model_int8.tflite", tables.size),
 }
+
+
+def check(name: str, study: Study, places: Sequence[Place]) -> None:
+    """Make sure that the exhibits can be made, before the runs take their hours.
+
+    Raises:
+      UserError: one asks for a label that the grid does not give.
+    """
+    known = list(gathered.frame(name, places, {}).columns)
+    for exhibit in study.exhibits:
+        for label in sorted(exhibit.labels):
+            if label not in known:
+                raise UserError(
+                    f"The labels of {exhibit.name} must be among those of the study: "
+                    f"{', '.join(known)}. Received: {label}."
+                )
 
 
 def write_results(root: Path, name: str, places: Sequence[Place]) -> pd.DataFrame:
@@ -113,7 +131,11 @@ def _cells(
         if f"{metric}_p_value" in frame:
             columns.append((f"{metric}_difference", "to dense", "{:+.4f}".format))
             columns.append((f"{metric}_p_value", "p", "{:.3f}".format))
-    columns += [(n, head, text) for n, (head, text) in _COSTS.items() if n in frame]
+    columns += [
+        (name, head, text)
+        for name, (head, text) in _COSTS.items()
+        if name in frame and frame[name].notna().any()
+    ]
     numeric = {c for c, *_ in columns if pd.api.types.is_numeric_dtype(frame[c])}
     rows = []
     for place, record in zip(places, frame.to_dict("records"), strict=True):

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ class Exhibit(Protocol):
     Attributes:
       name: of its files.
       caption: one line.
+      labels: columns that it tells cells apart by, known before a cell has run.
     """
 
     @property
@@ -50,6 +51,9 @@ class Exhibit(Protocol):
 
     @property
     def caption(self) -> str: ...
+
+    @property
+    def labels(self) -> Collection[str]: ...
 
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Shown | None:
         """Make it of the finished cells.

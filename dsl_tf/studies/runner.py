@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from dsl_tf.studies import instructions
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Remaining
 
@@ -90,6 +91,7 @@ def _process(place: Place, stop: threading.Event) -> int:
         subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         ) as process,
+        instructions.counting(process.pid, place.counts),
     ):
         while process.poll() is None:
             if stop.wait(_EVERY):

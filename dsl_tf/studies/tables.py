@@ -1,7 +1,7 @@
 """Tables of a study: means over seeds, with the paper's numbers beside them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,12 @@ class Value(NamedTuple):
 RECALL, NDCG = Value("recall@20", "Recall@20"), Value("ndcg@20", "NDCG@20")
 TRAINING_MACS = Value("cost.training.macs", "MACs (training)", texts.macs)
 INFERENCE_MACS = Value("cost.inference.macs_per_user", "MACs (a user)", texts.macs)
+PUBLISHED_TRAINING = Value(
+    "cost.as_published.training_macs", "as the paper counts (training)", texts.macs
+)
+PUBLISHED_INFERENCE = Value(
+    "cost.as_published.inference_macs", "as the paper counts (inference)", texts.macs
+)
 SECONDS = Value("cost.training.seconds", "training", lambda s: f"{s:,.0f} s")
 STATE = Value("cost.training.state_bytes", "state", texts.size)
 PEAK = Value("cost.training.peak_rss_bytes", "peak memory", texts.size)
@@ -62,6 +68,11 @@ class Table:
     paper: Mapping[tuple[object, ...], Mapping[str, float]] = dataclasses.field(
         default_factory=dict
     )
+
+    @property
+    def labels(self) -> Collection[str]:
+        """See `plan.Exhibit`."""
+        return {*self.rows, *self.columns, *self.where}
 
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> "TextTable | None":
         """Make it; see `plan.Exhibit`."""

@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
+from dsl_tf.accounting import macs
+from dsl_tf.accounting.macs import Layers, TrainingMacs
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.types import StepSize
 
@@ -40,10 +41,10 @@ class Companion:
         del since
         return {}
 
-    def macs(self, steps: int, size: StepSize) -> TrainingMacs:
-        """What it multiplied and added itself in so many steps of a size."""
+    def macs(self, steps: int, size: StepSize) -> Layers:
+        """What it multiplied and added itself in so many steps of a size, by parts."""
         del steps, size
-        return NO_MACS
+        return {}
 
     def variables(self) -> list[tf.Variable]:
         """Those of `tensors`, for the account of memory."""
@@ -83,6 +84,13 @@ class Explorations(Companion):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self._dynamic.restore(state)
+
+    def macs(self, steps: int, size: StepSize) -> Layers:
+        """Gradients of positions without a weight, in the steps before explorations."""
+        del steps
+        recorded = {each.step: each.horizon for each in self._dynamic.records}
+        each_step = macs.elsewhere(self._dynamic.model, size)
+        return {"exploration": TrainingMacs(0, sum(recorded.values()) * each_step, 0)}
 
     def row(self, since: int) -> dict[str, Any]:
         """The last update ratio, the non-zeros, and the exchanges summed."""

@@ -1,18 +1,47 @@
+import numpy as np
+import tensorflow as tf
+
 from dsl_tf.accounting import macs
-from dsl_tf.types import InteractionMacs, StepSize
+from dsl_tf.accounting.macs import TrainingMacs
+from dsl_tf.backbones import mf
+from dsl_tf.layers.tables import DenseTables, SparseTables
+from dsl_tf.types import LayerMacs, StepSize
+
+LAYERS = {
+    "network": LayerMacs(per_user=10.0, per_item=3.0, per_pair=7.0),
+    "hop": LayerMacs(once=100.0, once_backward=120.0),
+}
 
 
 def test_training_by_hand():
-    each = InteractionMacs(per_user=10.0, per_item=3.0, per_pair=7.0)
-    # 5 steps of 2 positives with 4 negatives: 10 · (10 + 5 · 10) = 600.
+    # 5 steps of 2 positives with 4 negatives: 10 · (10 + 5 · 10) = 600. The
+    # propagation of a graph comes once a step: 100 in each of five.
     size = StepSize(users=2, items=10, pairs=10, positives=2)
-    cost = macs.training(each, weights=11, steps=5, size=size)
-    assert (cost.forward, cost.backward, cost.optimizer) == (600, 1200, 5 * 11 * 5)
-    assert cost.total == 600 + 1200 + 275
-    # The propagation of a graph comes once a step: 100 in each of five.
-    cost = macs.training(each._replace(once=100.0), 11, steps=5, size=size)
-    assert (cost.forward, cost.backward) == (1100, 2200)
+    taken = macs.training(LAYERS, steps=5, size=size)
+    assert taken == {
+        "network": TrainingMacs(600, 1200, 0),
+        "hop": TrainingMacs(500, 600, 0),
+    }
+    assert macs.summed(taken.values()) == (1100, 1800, 0)
+    assert macs.summed(taken.values()).total == 2900
+    assert macs.summed([]) == (0, 0, 0)
 
 
 def test_inference_by_hand():
-    assert macs.inference(InteractionMacs(10.0, 3.0, 7.5), num_items=4) == 52
+    layers = {"a": LayerMacs(10.0, 3.0, 7.0), "b": LayerMacs(per_pair=0.5, once=100.0)}
+    assert macs.inference(layers, num_items=4) == 52
+
+
+def test_gradients_of_positions_without_a_weight_by_hand():
+    """Of a pair, an item's density in all columns of the user, and the reverse."""
+    size = StepSize(users=2, items=6, pairs=6, positives=2)
+    dense = mf.MF(5, 7, DenseTables(5, 7), 4)
+    assert macs.elsewhere(dense, size) == 0
+    tables = SparseTables(np.ones(5), np.ones(7), 0.5, "masked", joint=True, seed=0)
+    model = mf.MF(5, 7, tables, 4)
+    users = model.user_vectors({"user_id": tf.range(5)}).numpy() != 0
+    items = model.item_vectors().numpy() != 0
+    u, i = users.mean(0), items.mean(0)
+    expected = 6 * ((1 - u) * i + u * (1 - i)).sum()
+    assert abs(macs.elsewhere(model, size) - expected) <= 2  # each is rounded
+    assert expected > 6

@@ -7,7 +7,7 @@ from dsl_tf import config_files
 from dsl_tf.backbones import _autoencoder
 from dsl_tf.data.pipelines import Users
 from dsl_tf.storage import base as storage
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import LayerMacs
 
 USERS, ITEMS = 5, 7
 #: User 3 has no item, item 6 no user.
@@ -44,7 +44,7 @@ class Plain(_autoencoder.Autoencoder):
         return _autoencoder.with_one(users)
 
     def macs(self, users, items):
-        return InteractionMacs(self.history_macs(), 0.0, 0.0)
+        return {"encoder": LayerMacs(per_user=self.history_macs())}
 
 
 @pytest.fixture

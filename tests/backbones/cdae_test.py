@@ -10,7 +10,7 @@ from dsl_tf import config_files
 from dsl_tf.backbones import cdae
 from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import DenseTables
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import LayerMacs
 
 USERS, ITEMS = 5, 7
 #: User 3 has no item, item 6 no user.
@@ -260,12 +260,18 @@ def test_zeros_of_the_tables_stay_zero(split, make_tables):
 def test_macs_by_hand(split, make_tables):
     model = _model(split, make_tables())
     # 10 items of 4 users, 3 columns, and 3 of the user's own row.
-    user = 10 * 3 / 4 + 3
-    assert model.macs(np.ones(3), np.ones(4)) == InteractionMacs(user, 0.0, 4.0)
+    layers = {
+        "encoder": LayerMacs(per_user=10 * 3 / 4),
+        "user's row": LayerMacs(per_user=3.0),
+        "decoder": LayerMacs(per_pair=4.0),
+    }
+    assert model.macs(np.ones(3), np.ones(4)) == layers
     items = np.array([0.5, 0.0, 1.0, 1.0])
-    assert model.macs(np.ones(3), items) == InteractionMacs(user, 0.0, 2.5)
-    sparse = _model(split, make_tables(sparsity=0.5))
-    assert sparse.macs(np.ones(3), items).per_user < user
+    found = model.macs(np.ones(3), items)
+    assert found == layers | {"decoder": LayerMacs(per_pair=2.5)}
+    sparse = _model(split, make_tables(sparsity=0.5)).macs(np.ones(3), items)
+    assert sparse["encoder"].per_user < layers["encoder"].per_user
+    assert sparse["user's row"].per_user < 3.0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import tf_keras as keras
 from dsl_tf import config_files
 from dsl_tf.backbones import convncf
 from dsl_tf.errors import UserError
+from dsl_tf.types import LayerMacs
 
 USERS, ITEMS, WIDTH, CHANNELS = 5, 7, 8, 3
 
@@ -187,15 +188,20 @@ def test_macs_by_hand(make_tables):
     model = _model(make_tables(), embedding_dim=4, channels=3)
     # 4 items · 2 · 3, 4 users · 2 places · 3; one place of the second layer,
     # 4 · 3 · 3; output 3.
+    network = {
+        "convolution 2": LayerMacs(per_pair=36),
+        "output": LayerMacs(per_pair=3),
+    }
     full = model.macs(np.ones(4), np.ones(4))
-    assert full == (0.0, 0.0, 24.0 + 24.0 + 36.0 + 3.0, 0.0)
+    assert full == {"convolution 1": LayerMacs(per_pair=24.0 + 24.0)} | network
     # Items 1.5 · 2 · 3; places 1 - .5 · 1 and 1 - 0: 1.5, users .75 · 1.5 · 3.
     part = model.macs(np.array([0.5, 0, 0, 0.25]), np.array([0.5, 0, 0, 1.0]))
-    assert part.per_pair == pytest.approx(9.0 + 3.375 + 36.0 + 3.0)
+    assert part == {"convolution 1": LayerMacs(per_pair=9.0 + 3.375)} | network
     # The paper's sizes: 64 · 2 · 32 + 64 · 32 · 32 + (1 + 4 + … + 256) · 4 · 32² + 32.
     model = convncf.ConvNCF(5, 7, make_tables(), 64, 32)
     pair = 4096 + 65536 + 341 * 4096 + 32
-    assert model.macs(np.ones(64), np.ones(64)).per_pair == pair
+    layers = model.macs(np.ones(64), np.ones(64)).values()
+    assert sum(each.per_pair for each in layers) == pair
 
 
 @pytest.mark.parametrize(

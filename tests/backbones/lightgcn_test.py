@@ -10,7 +10,7 @@ from dsl_tf.backbones import lightgcn
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 from dsl_tf.layers.tables import DenseTables, SparseTables
-from dsl_tf.types import Interactions, Split, empty_interactions
+from dsl_tf.types import Interactions, LayerMacs, Split, empty_interactions
 
 USERS, ITEMS = 5, 7
 # User 4 and item 6 have no interaction.
@@ -224,8 +224,12 @@ def test_no_gradient_of_the_tables_shape_is_read(split, batch):
 def test_macs_by_hand(split):
     model = _model(split)
     macs = model.macs(np.ones(4), np.array([1.0, 0.5, 0.5, 0.0]))
-    # Eight pairs, each in both directions, over three hops of width 4.
-    assert macs == (0.0, 0.0, 2.0, 2 * 8 * 4 * 3)
+    # Eight pairs, each in both directions, over each of three hops of width 4.
+    hop = LayerMacs(once=2 * 8 * 4, once_backward=2 * 8 * 4)
+    assert macs == {
+        **{f"propagation, hop {place}": hop for place in (1, 2, 3)},
+        "inner product": LayerMacs(per_pair=2.0),
+    }
     # Four dense tables of float32.
     assert model.activation_bytes == 4 * 4 * 4 * (split.num_users + split.num_items)
 

@@ -11,7 +11,7 @@ from dsl_tf.backbones import multvae
 from dsl_tf.errors import UserError
 from dsl_tf.layers import histories
 from dsl_tf.layers.tables import DenseTables
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import LayerMacs
 
 USERS, ITEMS = 5, 7
 #: User 3 has no item, item 6 no user.
@@ -247,10 +247,15 @@ def test_macs_by_hand(split, make_tables):
     model = _model(split, make_tables())
     # 10 items of 4 users, 4 columns; 4 scalings; 4·3 and 3·2 of the mean;
     # 2·3 and 3·4 of the decoder.
-    user = 10 * 4 / 4 + 4 + 12 + 6 + 6 + 12
-    assert model.macs(np.ones(2), np.ones(5)) == InteractionMacs(user, 0.0, 5.0)
+    layers = {
+        "encoder": LayerMacs(per_user=10 * 4 / 4 + 4),
+        "layers between": LayerMacs(per_user=12 + 6 + 6 + 12),
+        "decoder": LayerMacs(per_pair=5.0),
+    }
+    assert model.macs(np.ones(2), np.ones(5)) == layers
     items = np.array([0.5, 0.5, 0.0, 0.5, 1.0])
-    assert model.macs(np.ones(2), items) == InteractionMacs(user, 0.0, 2.5)
+    sparse = layers | {"decoder": LayerMacs(per_pair=2.5)}
+    assert model.macs(np.ones(2), items) == sparse
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import tf_keras as keras
 
 from dsl_tf.backbones import neumf
 from dsl_tf.errors import UserError
-from dsl_tf.types import InteractionMacs
+from dsl_tf.types import LayerMacs
 
 USERS, ITEMS = 5, 7
 
@@ -149,12 +149,21 @@ def test_dropout_is_a_function_of_seed_and_step(make_tables, batch):
 def test_macs_by_hand(make_tables):
     model = _model(make_tables())  # gmf 3, mlp 2, layers 4 and 3
     # User: 3 (head) + 2·4; item: 2·4; pair: 3 + 4·3 + 3.
-    assert model.macs(np.ones(5), np.ones(5)) == InteractionMacs(11.0, 8.0, 18.0)
+    network = {"MLP 2": LayerMacs(per_pair=12), "output": LayerMacs(per_pair=3)}
+    assert model.macs(np.ones(5), np.ones(5)) == {
+        "GMF": LayerMacs(per_user=3.0, per_pair=3.0),
+        "MLP 1": LayerMacs(per_user=8.0, per_item=8.0),
+        **network,
+    }
     # User columns .5 .5 0 | .5 1: 1 + 1.5·4; item 1 .5 1 | .5 0: .5·4;
-    # pair: .5 + .25 + 0, and 15 of the network.
+    # pair: .5 + .25 + 0.
     users = np.array([0.5, 0.5, 0.0, 0.5, 1.0])
     items = np.array([1.0, 0.5, 1.0, 0.5, 0.0])
-    assert model.macs(users, items) == InteractionMacs(7.0, 2.0, 15.75)
+    assert model.macs(users, items) == {
+        "GMF": LayerMacs(per_user=1.0, per_pair=0.75),
+        "MLP 1": LayerMacs(per_user=6.0, per_item=2.0),
+        **network,
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from dsl_tf import config_files
 from dsl_tf.backbones import ultragcn
 from dsl_tf.errors import UserError
 from dsl_tf.types import (
-    InteractionMacs,
     Interactions,
+    LayerMacs,
     Split,
     StepSize,
     empty_interactions,
@@ -213,7 +213,7 @@ def test_without_the_item_graph_there_are_no_neighbours(small_batches):
 def test_macs_by_hand(split, make_tables):
     model = _model(split, make_tables())
     users, items = np.array([1, 0.5, 0, 1]), np.array([1, 1, 1, 0.25])
-    assert model.macs(users, items) == InteractionMacs(0.0, 0.0, 1.75)
+    assert model.macs(users, items) == {"inner product": LayerMacs(per_pair=1.75)}
 
 
 @pytest.mark.parametrize(

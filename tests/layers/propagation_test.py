@@ -113,3 +113,17 @@ def test_without_layers_it_is_the_table(propagation):
     expected = np.zeros((9, 4))
     expected[[1, 8]] = [[11], [22]]
     np.testing.assert_array_equal(tape.gradient(loss, table), expected)
+
+
+def test_macs_are_those_of_the_rows_that_edges_lead_to(graph, propagation, rng):
+    table = rng.normal(size=(9, 4)) * (rng.random((9, 4)) < 0.3)
+    table = table.astype(np.float32)
+    edges = graph != 0
+    second = table + graph @ table  # a layer's own rows are summed on the way
+    expected = [
+        sum(np.count_nonzero(operand[end]) for _, end in np.argwhere(edges))
+        for operand in (table, second)
+    ]
+    assert propagation(2).macs(tf.constant(table)) == expected
+    # It fills.
+    assert expected[0] < expected[1] <= 4 * np.count_nonzero(edges)

@@ -144,7 +144,7 @@ def test_the_controllers_work_is_counted(steps):
     """MF of width 16: a pair takes 16, a row its maps and its mixture."""
     along = autoemb.Alternation(steps)
     held_out = steps.batches.size
-    taken = along.macs(10, StepSize(3, 7, 21, 3))
+    taken = along.macs(10, StepSize(3, 7, 21, 3))["controllers"]
     row = 31 * 16 + 5 * 16
     controller = sum(v.shape.num_elements() for v in steps.variables)
     scoring = 16 * held_out.pairs

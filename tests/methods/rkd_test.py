@@ -56,7 +56,10 @@ def test_the_student_learns_the_teachers_ranking(config, small_split, task):
     config.train.epochs = 3
     config.method.rkd.update(weight=1.0, decay=10.0, warm_up_epochs=99)
     trained = base.train(task, config, rkd.train)
-    assert [each.name for each in trained.passes] == ["teacher", "select"]
+    assert [each.name for each in trained.passes] == ["teacher", "rank", "select"]
+    # Of all pairs, with 32 columns at least.
+    pairs = small_split.num_users * small_split.num_items
+    assert trained.passes[1].cost.macs.forward > 32 * pairs
     teacher = base.selected(
         _passes(task, config),
         task.folder.parent / "nowhere",
@@ -85,6 +88,23 @@ def test_the_student_learns_the_teachers_ranking(config, small_split, task):
     assert agreement(trained.model) > agreement(alone)
 
 
+def test_nobody_is_ranked_for_where_nobody_is_taught(
+    config, small_split, task, monkeypatch
+):
+    config.train.epochs = 1
+    trained = base.train(task, config, rkd.train)
+    monkeypatch.setattr(rkd, "ranking", None)
+    again = base.restore(task, config, rkd.train)
+    for ours, theirs in zip(
+        again.model.get_weights(), trained.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    planned = base.planned(task, config, rkd.train)
+    assert [each.cost.macs for each in planned[:2]] == [
+        each.cost.macs for each in trained.passes[:2]
+    ]
+
+
 def test_a_teacher_can_be_read_from_a_run(config, small_split, task, tmp_path):
     run = tmp_path / "run"
     teacher = base.Task(
@@ -93,7 +113,7 @@ def test_a_teacher_can_be_read_from_a_run(config, small_split, task, tmp_path):
     base.train(teacher, config, dense.train)
     config.method.rkd.teacher = str(run)
     trained = base.train(task, config, rkd.train)
-    assert [each.name for each in trained.passes] == ["select"]
+    assert [each.name for each in trained.passes] == ["rank", "select"]
     config.model.gmf_dim *= 2
     other = base.Task(small_split, 0, tmp_path / "c", task.console)
     with pytest.raises(UserError, match="teacher must be a dense run of the same"):

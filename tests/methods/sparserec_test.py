@@ -4,6 +4,7 @@ import rich.console
 
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, sparserec
+from dsl_tf.sparsity.nmf import NmfMasks
 
 
 @pytest.fixture
@@ -23,12 +24,15 @@ def test_gradients_are_summed_over_the_whole_interval(small_config):
 @pytest.mark.parametrize("budget", ["joint", "per_table"])
 def test_masks_are_those_of_the_factorisation(small_config, small_split, budget):
     small_config.sparsity.update(target=0.5, budget=budget)
-    factories = []
-    for nmf in (True, False):
-        small_config.method.sparserec.nmf = nmf
-        factories.append(sparserec.make_tables(small_config, small_split, 0))
+    matrix = small_split.train.csr(small_split.num_users, small_split.num_items)
     with_nmf, without = (
-        base.make_backbone(small_split, small_config, each, 0) for each in factories
+        base.make_backbone(
+            small_split,
+            small_config,
+            sparserec.make_tables(small_config, small_split, 0, masks),
+            0,
+        )
+        for masks in (NmfMasks(matrix, 50, 0), None)
     )
     for ours, random in zip(
         with_nmf.sparse_weights(), without.sparse_weights(), strict=True
@@ -36,6 +40,30 @@ def test_masks_are_those_of_the_factorisation(small_config, small_split, budget)
         assert ours.nnz == random.nnz == np.count_nonzero(ours.mask())
         assert not np.array_equal(ours.mask(), random.mask())
         assert ours.mask().any(axis=1).all()
+
+
+def test_the_factorisation_is_a_pass_of_its_own(small_config, task, monkeypatch):
+    """It is counted where it is done, and not done where runs are only counted."""
+    small_config.train.update(epochs=1, refit=True)
+    trained = base.train(task, small_config, sparserec.train)
+    names = ["factorise", "select", "factorise_refit", "refit"]
+    assert [each.name for each in trained.passes] == names
+    for each in trained.passes[::2]:
+        assert each.cost.seconds > 0
+        assert each.cost.macs.forward > 1000
+    assert trained.passes[0].cost.macs < trained.passes[2].cost.macs  # more data
+    monkeypatch.setattr(NmfMasks, "factored", None)
+    planned = base.planned(task, small_config, sparserec.train)
+    assert [each.name for each in planned] == 2 * names[:2]
+    assert planned[0].cost.layers == trained.passes[0].cost.layers
+    again = base.restore(task, small_config, sparserec.train)
+    for ours, theirs in zip(
+        again.model.get_weights(), trained.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    small_config.method.sparserec.nmf = False
+    random = base.planned(task, small_config, sparserec.train)
+    assert [each.name for each in random] == 2 * ["select"]
 
 
 def test_only_sampled_rows_grow(small_config, task, monkeypatch):

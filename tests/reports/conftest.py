@@ -63,6 +63,23 @@ COST = {
         "state_bytes": 4800,
         "peak_rss_bytes": 700_000_000,
         "base_rss_bytes": 600_000_000,
+        "passes": [
+            {
+                "name": "select",
+                "layers": {
+                    "inner product": {
+                        "forward": 600_000_000,
+                        "backward": 1_200_000_000,
+                        "optimizer": 0,
+                    },
+                    "update of table": {
+                        "forward": 0,
+                        "backward": 0,
+                        "optimizer": 200_000_000,
+                    },
+                },
+            }
+        ],
     },
     "inference": {"macs_per_user": 3000, "table_bytes": 1600},
     "files": {"saved_model": 90_000, "model.tflite": 2_000_000},

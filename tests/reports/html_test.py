@@ -32,6 +32,8 @@ def test_the_page_holds_config_costs_and_history(page):
     words = " ".join(standard_html.unescape(text).split())
     assert "sparsity.target 0.75" in words
     assert "training MACs 2.00 GMAC derived" in words
+    layer = "select inner product 600.00 MMAC 1.20 GMAC 1.80 GMAC"
+    assert f"together {layer} select update of table 200.00 MMAC" in words
     assert "over the 600.0 MB of the process after its imports" in words
     assert "2 20 0.5 0.5 0.25 1.5 400" in words
     assert "version of tensorflow 2.21.0" in words

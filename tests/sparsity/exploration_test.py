@@ -6,7 +6,6 @@ from hypothesis.extra import numpy as hnp
 
 from dsl_tf.sparsity.exploration import explore
 from dsl_tf.sparsity.growth import gradient
-from dsl_tf.sparsity.pruning import magnitude
 from dsl_tf.sparsity.selection import Scores
 
 
@@ -17,7 +16,7 @@ def exchange(weights, mask, gradients, ratio, rows=None):
     scores = gradient(np.array(gradients, np.float32), np.random.default_rng(0))
     values = np.array(weights, np.float32)[mask]
     begin = np.array([mask[:row].sum() for row in rows], np.int64)
-    return explore(Scores.of(magnitude(values)), rows, begin, mask[rows], scores, ratio)
+    return explore(Scores.of(np.abs(values)), rows, begin, mask[rows], scores, ratio)
 
 
 def mask_after(mask, found):

@@ -44,3 +44,11 @@ def test_active_users_do_not_get_everything():
     factor = np.array([[100, 50, 30, 0], [1, 0.9, 0, 0.1]], np.float32)
     mask = nmf.positions(factor, 4, np.random.default_rng(0))
     np.testing.assert_array_equal(mask, [[1, 1, 0, 0], [1, 1, 0, 0]])
+
+
+def test_macs_by_hand(blocks):
+    masks = nmf.NmfMasks(blocks, iterations=3, seed=0)
+    # Of each iteration: the matrix with both factors, 2 · nnz · 4; both Gram matrices
+    # and both sweeps, 2 · 32 rows · 4².
+    assert masks.macs(4) == 3 * (2 * blocks.nnz * 4 + 2 * 32 * 16)
+    assert masks.factored([2, 4]) is masks

@@ -6,12 +6,25 @@ from dsl_tf.sparsity import pruning
 
 
 def test_magnitude_is_the_absolute_weight():
-    scores = pruning.magnitude(np.array([-2.0, 0.5, -0.0, 1.0]))
+    scores = pruning.magnitude(np.array([-2.0, 0.5, -0.0, 1.0]), _not_asked)
     np.testing.assert_array_equal(scores, [2.0, 0.5, 0.0, 1.0])
     assert scores.dtype == np.float32
 
 
+def test_scaled_magnitude_by_hand():
+    values, use = np.array([-2.0, 0.5, 3.0]), np.array([4, 100, 0])
+    scores = pruning.scaled_magnitude(values, lambda: use)
+    np.testing.assert_array_equal(scores, [4.0, 5.0, 3.0])
+    assert scores.dtype == np.float32
+
+
+def _not_asked():
+    raise AssertionError("the use of rows takes time to find")
+
+
 def test_find():
     assert pruning.find("magnitude") is pruning.magnitude
-    with pytest.raises(UserError, match=r"one of magnitude\. Received: 'magnitud'\."):
+    with pytest.raises(
+        UserError, match=r"one of magnitude, scaled_magnitude\. Received: 'magnitud'\."
+    ):
         pruning.find("magnitud")

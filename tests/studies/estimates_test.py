@@ -66,6 +66,8 @@ def test_passes_and_macs_of_methods(plan):
     sparse = plan(**{"method.name": "random_pruning", "sparsity.target": 0.5})
     # Half the weights have a quarter of the products, and half of Adam's.
     assert 0.25 * dense.macs < sparse.macs < 0.5 * dense.macs
+    # It takes as many steps, and no step is faster for it on small data.
+    assert sparse.seconds == dense.seconds
     pruned = plan(**{"method.name": "magnitude_pruning", "sparsity.target": 0.5})
     assert pruned.passes == 2
     assert pruned.macs == pytest.approx(dense.macs + sparse.macs, rel=0.02)
@@ -93,6 +95,38 @@ def test_macs_are_those_of_the_run(small_config, small_csv, tmp_path):
     keys |= {"train.patience": 0, "method.name": "dense"}
     (cell,) = cells(Study("", "", ({"config": "configs/mf.py:own"},), keys=keys))
     assert Planner([]).plan(cell).macs == cost["training"]["macs"]
+
+
+def test_finished_cells_tell_how_fast_the_others_are(places, finish):
+    """Whatever the method: DSL has few multiply-accumulates, and as many steps."""
+    dense, dsl = places[0], places[2]
+    first = Planner([]).plan(dense.cell)
+    finish(dense)
+    file = dense.folder / "cost.json"
+    cost = json.loads(file.read_text())
+    steps = 1000
+    one = {"steps": steps, "macs": 10, "seconds": 77.0}
+    cost["training"] |= {"passes": [one]}
+    file.write_text(json.dumps(cost))
+    planner = Planner(places)
+    again = planner.plan(dense.cell)
+    assert (again.macs, again.passes) == (first.macs, first.passes)
+    ours = planner.plan(dsl.cell)
+    assert ours.macs < first.macs
+    assert ours.seconds == pytest.approx(again.seconds)
+    # 2 epochs of so many steps, and the time beside.
+    taken = 77.0 / steps * _steps(dense.cell)
+    assert again.seconds == pytest.approx(taken + 30)
+
+
+def _steps(cell):
+    from dsl_tf import data
+    from dsl_tf.methods import _models, dense
+
+    split = data.load_split(cell.config.data)
+    tables = dense.make_tables(cell.config, split, 0)
+    _, batches = _models.make_model(split, cell.config, tables, 0)
+    return 2 * batches.steps_per_epoch
 
 
 def test_a_cell_that_would_be_refused_says_why(plan):

@@ -1,5 +1,6 @@
 """Figures of a study that are those of its runs."""
 
+import numpy as np
 import pytest
 
 from dsl_tf.studies import gathered
@@ -16,10 +17,29 @@ def frame(finished, runs):
     return gathered.frame("small-full", finished, runs)
 
 
-@pytest.mark.parametrize("heat_map", [False, True])
-def test_popularity_is_of_the_first_sparse_run(frame, runs, heat_map):
-    drawn = Popularity("p", "", heat_map=heat_map).show(frame, runs)
-    assert drawn.figure.axes
+@pytest.fixture
+def sparse(runs):
+    """The sparse cells, in the order of the study."""
+    return [run for run in runs.values() if run.sparsity is not None]
+
+
+def test_popularity_is_of_the_first_sparse_run(frame, runs, sparse):
+    for overall, run in zip((0.4, 0.6), sparse, strict=True):
+        run.cost["sparsity"] = overall
+    drawn = Popularity("p", "").show(frame, runs)
+    users, items = drawn.figure.axes
+    for axis in (users, items):
+        (line,) = [each for each in axis.lines if each.get_linestyle() == "--"]
+        assert list(line.get_ydata()) == [0.4, 0.4]
+
+
+def test_the_heat_map_is_of_the_cells_that_fit(frame, runs, sparse):
+    first, second = sparse
+    second.sparsity["heat_map"] = first.sparsity["heat_map"] + 1.0
+    where = {"cell": (second.folder.name,)}
+    drawn = Popularity("p", "", heat_map=True, where=where).show(frame, runs)
+    image = drawn.figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(image.filled(0.0), second.sparsity["heat_map"])
 
 
 def test_nothing_to_draw(frame):

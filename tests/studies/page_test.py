@@ -6,8 +6,10 @@ import html.parser
 import pandas as pd
 import pytest
 
+from dsl_tf.errors import UserError
 from dsl_tf.studies import page
-from dsl_tf.studies.curves import Lines
+from dsl_tf.studies.curves import Lines, Loss, Scatter
+from dsl_tf.studies.figures import Pareto, Popularity
 from dsl_tf.studies.tables import Table
 
 
@@ -63,3 +65,29 @@ def test_files(shown, tmp_path):
 def test_nothing_is_done_yet(study, places, tmp_path):
     file = page.write(tmp_path / "study", "small-full", study, places)
     assert "0 of 6" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("exhibit", "wrong"),
+    [
+        (Table("t", "", rows=("method", "optimiser")), "optimiser"),
+        (Table("t", "", rows=("method",), where={"dat": "demo"}), "dat"),
+        (Lines("t", "", "sparsity", "recall@20", by=("ratio",)), "ratio"),
+        (Lines("t", "", "sparsity", "recall@20", panels="size"), "size"),
+        (Loss("t", "", by=("ratio",)), "ratio"),
+        (Scatter("t", "", "a", "b", where={"width": 3}), "width"),
+        (Pareto("t", "", "recall@20", where={"width": 3}), "width"),
+        (Popularity("t", "", where={"width": 3}), "width"),
+    ],
+)
+def test_a_label_that_the_grid_does_not_give(study, places, exhibit, wrong):
+    study = dataclasses.replace(study, exhibits=(exhibit,))
+    with pytest.raises(UserError, match=f"labels of t .* Received: {wrong}"):
+        page.check("small-full", study, places)
+
+
+def test_labels_that_the_grid_gives(study, places):
+    rows = ("backbone", "method", "sparsity", "seed")
+    levels = Lines("l", "", "sparsity", "ndcg@20", levels={"method": "dense"})
+    study = dataclasses.replace(study, exhibits=(Table("t", "", rows=rows), levels))
+    page.check("small-full", study, places)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dsl_tf import config_files, flags
+from dsl_tf import config_files, flags, plugins
 from dsl_tf.errors import UserError
 from dsl_tf.studies import plan
 from dsl_tf.studies.plan import Study, cells, only, read
@@ -122,6 +122,12 @@ def test_every_study_of_the_package_is_sound(name, size):
     assert len({exhibit.name for exhibit in study.exhibits}) == len(study.exhibits)
     if size == "quick":
         assert {cell.config.data.name for cell in found} <= {"demo", "ml-100k"}
+
+
+def test_table_3_has_every_method():
+    found = cells(read("configs/studies/table3.py:quick")[1])
+    named = {cell.config.method.name.replace("_", "-") for cell in found}
+    assert named == set(plugins.names("dsl_tf.methods"))
 
 
 def test_a_wrong_file_or_size(tmp_path):

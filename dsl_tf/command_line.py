@@ -1,0 +1,100 @@
+"""What the commands share: how TensorFlow is imported, and what ends a command."""
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+
+import absl.logging
+from absl import flags
+
+from dsl_tf.environment import native_log_hidden
+from dsl_tf.errors import UserError
+
+#: Of a user's mistake, and of Ctrl-C.
+MISTAKE, INTERRUPTED = 2, 130
+
+#: What the operating system says when the user's disk or folder is at fault.
+_DISK_ERRORS = {
+    errno.ENOSPC: "The disk is full",
+    errno.EFBIG: "The file is larger than the system allows",
+    errno.EDQUOT: "The disk quota is used up",
+    errno.EACCES: "No permission",
+    errno.EPERM: "No permission",
+    errno.EROFS: "The folder is read-only",
+    errno.ENOENT: "No such file or folder",
+    errno.ENOTDIR: "A file stands where a folder is needed",
+}
+
+
+@contextlib.contextmanager
+def importing_tensorflow() -> Iterator[None]:
+    """Within it TensorFlow is imported, whose log is not shown from then on.
+
+    It is not imported at the top of modules that a command begins with: it takes
+    seconds, and a wrong flag should not. What matters of its log arrives as an
+    exception as well.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    with native_log_hidden():
+        yield
+
+
+def exit_code(action: Callable[[], int], hint: Callable[[], str] = lambda: "") -> int:
+    """Takes an action; says in one line what a user, the disk or Ctrl-C ended.
+
+    Args:
+      action: the command; returns its exit code.
+      hint: how to go on with what the disk or Ctrl-C ended; asked for only then.
+
+    Returns:
+      The action's code, `MISTAKE` or `INTERRUPTED`. Other exceptions are raised: they
+      are mistakes of the program.
+    """
+    try:
+        return action()
+    except (UserError, flags.Error) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print(f"\n{_sentences('Stopped.', hint())}", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        message = _disk_message(error)
+        if message is None:
+            raise
+        return _fail(_sentences(message, hint()))
+
+
+def _disk_message(error: Exception) -> str | None:
+    """One line if the disk or a folder is at fault, else None.
+
+    TensorFlow's file operations raise `OpError`s of their own, which carry the
+    system's words; neither needs TensorFlow to be imported here.
+    """
+    from_tensorflow = any(each.__name__ == "OpError" for each in type(error).__mro__)
+    if not from_tensorflow and not isinstance(error, OSError):
+        return None
+    for code, rule in _DISK_ERRORS.items():
+        if getattr(error, "errno", None) == code:
+            return f"{rule}: {getattr(error, 'filename', None) or error}."
+        if os.strerror(code) in str(error):
+            # TensorFlow puts the graph node before its words.
+            words = re.sub(r"\{\{.*?\}\}\s*", "", str(error)).strip()
+            return f"{rule}: {words.splitlines()[0]}."
+    return None
+
+
+def _fail(message: str) -> int:
+    print(f"Error: {' '.join(message.splitlines())}", file=sys.stderr)
+    return MISTAKE
+
+
+def _sentences(first: str, second: str) -> str:
+    return f"{first} {second}".rstrip()
