@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import absl.logging
 from absl import flags
@@ -70,6 +70,34 @@ def exit_code(action: Callable[[], int], hint: Callable[[], str] = lambda: "") -
         if message is None:
             raise
         return _fail(_sentences(message, hint()))
+
+
+def read(
+    values: flags.FlagValues, arguments: Sequence[str], description: str, rule: str
+) -> bool:
+    """Reads the flags of a command that has `--config` and takes flags only.
+
+    Args:
+      values: its flags, `config` and `help` among them.
+      arguments: the program's name, then the flags.
+      description: of the command, above its flags in the help.
+      rule: what is said where there is no config, or something else than flags.
+
+    Returns:
+      Whether to go on; not after the help.
+
+    Raises:
+      UserError: the rule is broken.
+      flags.Error: a flag does not exist, or its value is not allowed.
+    """
+    positional = values(list(arguments))[1:]
+    if values.help:
+        print(f"{description}\n{values.get_help()}")
+        return False
+    if positional or not values.config:
+        received = positional[0] if positional else "no --config"
+        raise UserError(f"{rule} Received: {received}.")
+    return True
 
 
 def _disk_message(error: Exception) -> str | None:

@@ -44,16 +44,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     values = _define()
-    positional = values(list(argv))[1:]
-    if values.help:
-        print(f"{__doc__}\n{values.get_help()}")
+    rule = "A study needs --config=configs/studies/NAME.py[:SIZE] and takes flags only."
+    if not command_line.read(values, argv, f"{__doc__}", rule):
         return 0
-    if positional or not values.config:
-        received = positional[0] if positional else "no --config"
-        raise UserError(
-            "A study needs --config=configs/studies/NAME.py[:SIZE] and takes flags "
-            f"only. Received: {received}."
-        )
     # What is stopped stops its runs, which go on from their checkpoints.
     with environment.sigterm_interrupts():
         return _study(values, rich.console.Console())

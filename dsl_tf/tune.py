@@ -48,16 +48,9 @@ def _main(argv: Sequence[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     values = _define()
     keys, others = run_flags.separate(argv[1:])
-    positional = values([argv[0], *others])[1:]
-    if values.help:
-        print(f"{__doc__}\n{values.get_help()}")
+    rule = "A search needs --config=configs/NAME.py[:DATA] and takes flags only."
+    if not command_line.read(values, [argv[0], *others], f"{__doc__}", rule):
         return 0
-    if positional or not values.config:
-        received = positional[0] if positional else "no --config"
-        raise UserError(
-            "A search needs --config=configs/NAME.py[:DATA] and takes flags only. "
-            f"Received: {received}."
-        )
     wanted = _search(values, keys)
     with environment.sigterm_interrupts():
         if values.worker:

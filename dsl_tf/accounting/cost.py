@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -31,6 +31,8 @@ class PassCost:
       layers: multiply-accumulates by layer, at the densities of its end.
       state_bytes: of the variables of its model (masks too), of the optimiser, of
         the gradient recorders and of what else its companion holds, as stored.
+      as_published: multiply-accumulates as the paper counts; see
+        `accounting.published`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class PassCost:
     size: StepSize
     layers: Layers
     state_bytes: int
+    as_published: float
 
     @property
     def macs(self) -> TrainingMacs:
@@ -79,6 +82,7 @@ def of_pass(
         size=step,
         layers=taken,
         state_bytes=size.variable_bytes([*variables, *_recorder_variables(model)]),
+        as_published=published.training(model, _weights(model).density, steps, step),
     )
 
 
@@ -92,7 +96,9 @@ def untrained(
     """What a pass took that has no steps; see `PassCost`."""
     nothing = StepSize(0, 0, 0, 0)
     layers = {"no training": taken}
-    return PassCost(name, 0, 1, seconds, peak_rss_bytes, nothing, layers, state_bytes)
+    return PassCost(
+        name, 0, 1, seconds, peak_rss_bytes, nothing, layers, state_bytes, 0.0
+    )
 
 
 def report(
@@ -112,34 +118,20 @@ def report(
       passes: every pass over data, in order.
       base_rss_bytes: resident memory after the imports.
     """
-    sparse = {id(weight.values): weight for weight in model.sparse_weights()}
-    tensors = {}
-    nonzeros = parameters = 0
-    for variable in model.trainable_variables:
-        weight = sparse.get(id(variable))
-        shape = list(variable.shape if weight is None else weight.shape)
-        elements = math.prod(shape)
-        active = elements if weight is None else weight.nnz
-        parameters, nonzeros = parameters + elements, nonzeros + active
-        tensors[variable.name.removesuffix(":0")] = {
-            "shape": shape,
-            "nonzeros": active,
-            "bytes": size.variable_bytes([variable]),
-        }
-    density = nonzeros / max(1, parameters)
-    steps = [(p.steps, p.size) for p in passes]
-    positions = sum(w.shape[0] * w.shape[1] for w in sparse.values())
-    active_positions = sum(weight.nnz for weight in sparse.values())
+    weights = _weights(model)
+    sparse = model.sparse_weights()
+    positions = sum(w.shape[0] * w.shape[1] for w in sparse)
+    active_positions = sum(weight.nnz for weight in sparse)
     each = [p.macs for p in passes]
     layers = macs.of_layers(model)
     return {
-        "parameters": parameters,
-        "nonzeros": nonzeros,
+        "parameters": weights.elements,
+        "nonzeros": weights.nonzeros,
         "sparsity": 1.0 - active_positions / positions if positions else 0.0,
-        "tensors": tensors,
+        "tensors": weights.tensors,
         "as_published": {
-            "training_macs": published.training(model, density, steps),
-            "inference_macs": published.inference(model, density),
+            "training_macs": sum(p.as_published for p in passes),
+            "inference_macs": published.inference(model, weights.density),
         },
         "training": {
             "seconds": round(sum(p.seconds for p in passes), 3),
@@ -174,6 +166,38 @@ def report(
             ),
         },
     }
+
+
+class _Weights(NamedTuple):
+    """Weights of a model, and of each of its tensors."""
+
+    elements: int
+    nonzeros: int
+    tensors: dict[str, dict[str, Any]]
+
+    @property
+    def density(self) -> float:
+        return self.nonzeros / max(1, self.elements)
+
+
+def _weights(model: Backbone) -> _Weights:
+    sparse = {id(weight.values): weight for weight in model.sparse_weights()}
+    tensors: dict[str, dict[str, Any]] = {}
+    for variable in model.trainable_variables:
+        weight = sparse.get(id(variable))
+        shape = list(variable.shape if weight is None else weight.shape)
+        elements = math.prod(shape)
+        tensors[variable.name.removesuffix(":0")] = {
+            "shape": shape,
+            "nonzeros": elements if weight is None else weight.nnz,
+            "bytes": size.variable_bytes([variable]),
+        }
+    each = tensors.values()
+    return _Weights(
+        sum(math.prod(tensor["shape"]) for tensor in each),
+        sum(tensor["nonzeros"] for tensor in each),
+        tensors,
+    )
 
 
 def _recorder_variables(model: Backbone) -> Iterator[tf.Variable]:

@@ -38,23 +38,18 @@ def inference(model: Backbone, density: float) -> float:
     return density * 2.0 * model.num_users * everything
 
 
-def training(
-    model: Backbone, density: float, passes: Iterable[tuple[int, StepSize]]
-) -> float:
-    """MACs of training passes, forward.
+def training(model: Backbone, density: float, steps: int, size: StepSize) -> float:
+    """MACs of a training pass, forward.
 
     Args:
       model: the backbone.
       density: share of weights that are not zero, 1 - s.
-      passes: steps of each, and the size of a step.
+      steps: optimiser steps.
+      size: of a step.
     """
     layers = _dense(model)
-    graph = _graph(model, layers.values())
-    total = 0.0
-    for steps, size in passes:
-        forward = macs.summed(macs.training(layers, 1, size).values()).forward
-        total += steps * (graph or forward)
-    return density * total
+    forward = macs.summed(macs.training(layers, 1, size).values()).forward
+    return density * steps * (_graph(model, layers.values()) or forward)
 
 
 def _graph(model: Backbone, layers: Iterable[LayerMacs]) -> float:

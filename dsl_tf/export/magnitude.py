@@ -19,7 +19,8 @@ def within_bytes(
     Users and items share the bytes: a weight is kept for its magnitude, wherever it
     is. Weights that are left out are zeros, and the packed layouts do not store
     them. A user none of whose weights are left is ranked for by popularity. Rows that
-    a file would make of smaller tables are weights of their own.
+    a file would make of smaller tables are weights of their own, where those tables do
+    not fit.
 
     Args:
       frozen: the model.
@@ -34,6 +35,10 @@ def within_bytes(
     Raises:
       UserError: the tables do not fit without any weight.
     """
+    if frozen.hashed:
+        every = [frozen.stored(name, coding, layouts[name]) for name in layouts]
+        if sum(each.nbytes for each in every) <= limit:
+            return frozen
     tables = {name: getattr(frozen, name) for name in layouts}
 
     def kept(number: int) -> dict[str, scipy.sparse.csr_matrix]:

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.accounting import cost
-from dsl_tf.backbones import neumf
+from dsl_tf.backbones import mf, neumf
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.optimizers import LazyAdam
@@ -120,3 +120,15 @@ def test_every_pass_counts():
     assert both["peak_rss_bytes"] == 900
     assert [each["name"] for each in both["passes"]] == ["select", "refit"]
     assert both["passes"][1] == second["passes"][0]
+
+
+def test_a_pass_of_another_model_counts_by_its_own_layers():
+    """Such as a teacher's, or the narrower model of a pretraining."""
+    student = _model(DenseTables(5, 7))
+    teacher = mf.MF(5, 7, DenseTables(5, 7), 40)
+    teacher.compile(keras.optimizers.Adam(0.01))
+    teacher.optimizer.build(teacher.trainable_variables)
+    passes = [_pass(teacher), _pass(student, steps=3)]
+    report = cost.report(student, passes, base_rss_bytes=600)
+    own = 3 * 4 * (11 + 4 * (8 + 18))
+    assert report["as_published"]["training_macs"] == 10 * 16 * 40 + own

@@ -14,9 +14,8 @@ SIZE = StepSize(users=2, items=6, pairs=6, positives=2)
 def test_an_inner_product_by_hand():
     model = mf.MF(5, 7, DenseTables(5, 7), 4)
     assert published.inference(model, 0.5) == 0.5 * 2 * 5 * 7 * 4
-    # Ten steps of six pairs, and one of them.
-    passes = [(10, SIZE), (1, SIZE)]
-    assert published.training(model, 0.5, passes) == 0.5 * 11 * 6 * 4
+    # Eleven steps of six pairs.
+    assert published.training(model, 0.5, 11, SIZE) == 0.5 * 11 * 6 * 4
 
 
 @pytest.fixture
@@ -32,4 +31,4 @@ def test_a_graph_by_hand(graph_model):
     # 2 |E| (N + M) d L.
     whole = 2 * 4 * 6 * 4 * 3
     assert published.inference(graph_model, 1.0) == whole
-    assert published.training(graph_model, 0.25, [(10, SIZE)]) == 0.25 * 10 * whole
+    assert published.training(graph_model, 0.25, 10, SIZE) == 0.25 * 10 * whole

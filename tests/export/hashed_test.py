@@ -10,6 +10,7 @@ from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export import hashed, tflite
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import freeze
+from dsl_tf.export.magnitude import within_bytes
 from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.layers.hashed import HashedTables
 
@@ -73,6 +74,18 @@ def test_the_file_is_small_and_ranks_as_its_numbers_say(small_split, tmp_path, c
     recommend = Interpreter(model_path=str(path)).get_signature_runner("recommend")
     answer = recommend(user_id=np.array([3], np.int32), seen=np.array([[-1]], np.int32))
     np.testing.assert_allclose(answer["scores"][0], scores[best], rtol=1e-4, atol=1e-6)
+
+
+def test_small_tables_that_fit_are_left_alone(small_split):
+    tables = _tables(small_split, joint=True, operation="add")
+    sizes = small_split.num_users, small_split.num_items
+    frozen = freeze(mf.MF(*sizes, tables, 32, initial_stddev=0.3), small_split)
+    whole = DeviceModule(frozen, "float16", 5).table_bytes
+    layouts = {"users": "small", "items": "small"}
+    assert within_bytes(frozen, "float16", layouts, whole) is frozen
+    cut = within_bytes(frozen, "float16", layouts, whole - 1)
+    assert DeviceModule(cut, "float16", 5).table_bytes < whole
+    assert cut.users.nnz + cut.items.nnz < frozen.users.nnz + frozen.items.nnz
 
 
 def test_a_server_has_the_small_tables_too(backbone, small_split):
