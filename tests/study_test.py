@@ -75,7 +75,7 @@ def test_what_is_stopped_keeps_what_was_done(config, tmp_path, how):
     command += [f"--output_dir={root}", "--only=*dense*"]
     log = root / "cells" / "mf-own-dense-seed0.log"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(600):
+        for _ in range(1500):  # Three epochs, on a machine however busy.
             time.sleep(0.2)
             if log.exists() and "epoch 3/" in log.read_text():
                 break
