@@ -104,7 +104,8 @@ class HierarchicalTopology(FullTopology):
         step = self._student().optimizer.iterations
         z = self._assignment(teacher, step)
         hidden = tf.nn.relu(tf.einsum("ns,ksm->nkm", student, self._first))
-        rebuilt = tf.einsum("nkm,kmw,nk->nw", hidden, self._second, z)
+        # The choice first: a product of all three at once may take n·K·m·w numbers.
+        rebuilt = tf.einsum("nkm,kmw->nw", hidden * z[:, :, None], self._second)
         groups = tf.reduce_mean(tf.reduce_sum(tf.square(teacher - rebuilt), axis=1))
         group = tf.argmax(z, axis=1)
         same = tf.cast(group[:, None] == group[None, :], tf.float32)
