@@ -75,7 +75,13 @@ def test_what_is_stopped_keeps_what_was_done(config, tmp_path, how):
     command = [sys.executable, "-m", "dsl_tf.study", f"--config={config}:full"]
     command += [f"--output_dir={root}", "--only=*dense*"]
     log = root / "cells" / "mf-own-dense-seed0.log"
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Ctrl-C counts, where the tests themselves run in the background, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         # Some time, on a machine however busy.
         while not (log.exists() and re.search(r"epoch +3/", log.read_text())):
             assert process.poll() is None
