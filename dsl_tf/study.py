@@ -89,12 +89,13 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
 def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
     planner = Planner(places)
     rows, minutes, macs = [], 0.0, 0
+    refused: dict[str, list[str]] = {}
     with console.status("Planning …") as status:
         for number, place in enumerate(places, 1):
             name = place.cell.name
             status.update(f"Planning {number} of {len(places)}: {name} …")
             planned = planner.plan_or_error(place.cell)
-            row = [place.cell.name, str(place.status)]
+            row = [name, str(place.status)]
             if isinstance(planned, Planned):
                 if place.status is not Status.DONE:
                     minutes += planned.seconds / 60
@@ -103,10 +104,13 @@ def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
                 row += [f"{planned.seconds / 60:,.1f}"]
             else:
                 row += ["-", "-", "-"]
-                console.print(Text(f"{place.cell.name}: {planned}", "yellow"))
+                refused.setdefault(planned, []).append(name)
             rows.append(row)
     header = ["cell", "status", "passes", "training", "minutes, about"]
     tables.show(console, header, rows)
+    for reason, names in refused.items():
+        line = f"Would fail: {reason} ({', '.join(names)})"
+        console.print(Text(line, "yellow"), soft_wrap=True)
     console.print(
         f"{len(rows)} cells; {tables.macs(macs)} and about {minutes:,.0f} minutes are "
         "left, if every pass takes all of its epochs.",

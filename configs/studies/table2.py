@@ -20,7 +20,7 @@ _VALUES = (
     *(TRAINING_MACS, INFERENCE_MACS, PUBLISHED_TRAINING, PUBLISHED_INFERENCE),
     *(RECALL, NDCG),
 )
-_SMALL = ("ml-1m", "citeulike-t", "foursquare")
+_SMALL = ("ml-1m", "citeulike", "foursquare")
 _LARGE = ("amazon-book", "yelp2018", "gowalla")
 _LAYERS, _WIDTH = "model.num_layers", "model.embedding_dim"
 

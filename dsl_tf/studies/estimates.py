@@ -118,8 +118,9 @@ def _training_seconds(place: Place) -> float:
 class Planner:
     """Counts what cells will take, without taking a step.
 
-    A step takes as long as its multiply-accumulates, or as those of a dense step if
-    they are more: what a sparse step saves of small tables is lost to overhead.
+    A step takes as long as its multiply-accumulates, or as those of the dense step that
+    it is the sparse form of: what a sparse step saves of small tables is lost to
+    overhead.
 
     Args:
       places: of all cells; those that are done tell how fast the others are.
@@ -128,8 +129,8 @@ class Planner:
     def __init__(self, places: Sequence[Place]) -> None:
         self._done = [place for place in places if place.status is Status.DONE]
         self._known: dict[str, Planned | str] = {}
-        self._steps: dict[str, float] = {}
-        self._split: tuple[str, Split] | None = None
+        self._steps: dict[str, list[float]] = {}
+        self._split: tuple[str, Split | UserError] | None = None
 
     def plan(self, cell: Cell) -> Planned:
         """What a cell takes, if each of its passes has all of its epochs.
@@ -169,9 +170,15 @@ class Planner:
         nodes = (dense.data, dense.model, dense.train)
         key = " ".join(node.to_json_best_effort() for node in nodes)
         if key not in self._steps:
-            steps, macs = self._passes(dense, 0)[-1]
-            self._steps[key] = macs / steps
-        return sum(max(macs, steps * self._steps[key]) for steps, macs in passes)
+            taken = self._passes(dense, 0)
+            self._steps[key] = [macs / steps for steps, macs in taken if steps]
+
+        def longest(steps: int, macs: int) -> float:
+            # A pretraining of matrix factorisation is not one of a deep network.
+            dense_steps = [each * steps for each in self._steps[key]]
+            return min((each for each in dense_steps if each >= macs), default=macs)
+
+        return sum(longest(steps, macs) for steps, macs in passes)
 
     def _passes(
         self, config: config_dict.ConfigDict, seed: int
@@ -187,8 +194,13 @@ class Planner:
         # Cells of one data set come one after the other.
         wanted = config.data.to_json_best_effort()
         if self._split is None or self._split[0] != wanted:
-            self._split = wanted, data.load_split(config.data)
+            try:
+                self._split = wanted, data.load_split(config.data)
+            except UserError as error:
+                self._split = wanted, error
         split = self._split[1]
+        if isinstance(split, UserError):
+            raise split
         with tempfile.TemporaryDirectory() as folder:
             console = rich.console.Console(quiet=True)
             task = base.Task(split, seed, Path(folder), console)

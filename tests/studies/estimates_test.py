@@ -73,6 +73,16 @@ def test_passes_and_macs_of_methods(plan):
     assert pruned.macs == pytest.approx(dense.macs + sparse.macs, rel=0.02)
 
 
+def test_a_pretraining_takes_what_its_own_steps_take(plan):
+    keys = {"config": "configs/convncf.py:own", "method.name": "dsl"}
+    keys |= {"model.embedding_dim": 32, "model.channels": 16}
+    alone = plan(**keys, **{"model.pretraining_epochs": 0})
+    after = plan(**keys, **{"model.pretraining_epochs": 10})
+    assert (alone.passes, after.passes) == (1, 2)
+    # Five times the steps, of a two-hundredth of the multiply-accumulates.
+    assert after.seconds - 30 < 1.2 * (alone.seconds - 30)
+
+
 @pytest.mark.parametrize("method", ["ease", "item_knn", "popularity", "mag_prune"])
 def test_what_is_counted_or_chosen_is_not_waited_for(plan, method):
     planned = plan(**{"method.name": method})

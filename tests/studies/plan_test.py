@@ -120,6 +120,10 @@ def test_every_study_of_the_package_is_sound(name, size):
     assert found
     assert study.exhibits
     assert len({exhibit.name for exhibit in study.exhibits}) == len(study.exhibits)
+    for cell in found:
+        plugins.find("dsl_tf.data.datasets", cell.config.data.name, "data set")
+        plugins.find("dsl_tf.backbones", cell.config.model.name, "backbone")
+        plugins.find("dsl_tf.methods", cell.config.method.name, "method")
     if size == "quick":
         assert {cell.config.data.name for cell in found} <= {"demo", "ml-100k"}
 
