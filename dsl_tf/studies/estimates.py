@@ -16,17 +16,16 @@ from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.plan import Cell
 from dsl_tf.types import Split
 
-#: Nanoseconds of a multiply-accumulate in training on two cores of a server: medians of
-#: runs on MovieLens-1M, of LightGCN and UltraGCN on Gowalla, of MF and ConvNCF on the
-#: demo. They differ by up to five times between runs of one backbone, and are larger on
-#: small data.
+#: Nanoseconds of a multiply-accumulate in training on two cores of a server, validation
+#: included: of dense rows on MovieLens-1M, of ConvNCF on MovieLens-100K, of LightGCN on
+#: Yelp2018 and UltraGCN on Gowalla. On small data it is several times as many.
 _NS_PER_MAC = {
-    "mf": 0.85,
-    "neumf": 1.1,
-    "convncf": 2.8,
-    "cdae": 0.35,
-    "multvae": 0.2,
-    "lightgcn": 0.31,
+    "mf": 0.18,
+    "neumf": 0.5,
+    "convncf": 0.09,
+    "cdae": 0.12,
+    "multvae": 0.07,
+    "lightgcn": 0.25,
     "ultragcn": 0.3,
 }
 #: Of a backbone that was not measured: a guess.
