@@ -13,8 +13,8 @@ from ml_collections import config_dict
 
 from dsl_tf.configs import base
 
-#: What differs from the general values below, by data set. Those of demo and
-#: ml-1m were chosen on validation; the others follow ml-1m and are not tuned.
+#: What differs from the general values below, by data set. Those of demo, ml-1m and
+#: citeulike (dense) were chosen on validation; the others are not tuned.
 TUNED = {
     "demo": {
         "train.epochs": 10,
@@ -26,7 +26,13 @@ TUNED = {
     },
     "ml-1m": {"sparsity.update_interval": 50},
     "ml-100k": {"train.batch_size": 512},
-    "citeulike": {"train.batch_size": 512},
+    "citeulike": {
+        "train.batch_size": 512,
+        "train.learning_rate": 2e-3,
+        "train.negatives": 64,
+        "model.regularization": 3e-4,
+        "sparsity.update_interval": 50,
+    },
     "foursquare": {},
     "gowalla": {},
     "yelp2018": {},
