@@ -172,12 +172,12 @@ class Planner:
             taken = self._passes(dense, 0)
             self._steps[key] = [macs / steps for steps, macs in taken if steps]
 
-        def longest(steps: int, macs: int) -> float:
+        def as_long_as(steps: int, macs: int) -> float:
             # A pretraining of matrix factorisation is not one of a deep network.
             dense_steps = [each * steps for each in self._steps[key]]
             return min((each for each in dense_steps if each >= macs), default=macs)
 
-        return sum(longest(steps, macs) for steps, macs in passes)
+        return sum(as_long_as(steps, macs) for steps, macs in passes)
 
     def _passes(
         self, config: config_dict.ConfigDict, seed: int
