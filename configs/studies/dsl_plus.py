@@ -10,6 +10,7 @@ from dsl_tf.studies.plan import Study
 from dsl_tf.studies.tables import SECONDS, Table, Value
 
 _POWER = "method.dsl_plus.popularity_power"
+_COLUMNS = "method.dsl_plus.columns"
 _NMF, _ROWS = "method.sparserec.nmf", "method.sparserec.sampled_rows"
 _VALIDATION = Value("valid_recall@20", "validation Recall@20")
 
@@ -17,28 +18,23 @@ _VALIDATION = Value("valid_recall@20", "validation Recall@20")
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    files = (
-        ("configs/mf.py:demo",)
-        if quick
-        else ("configs/mf.py:ml-1m", "configs/lightgcn.py:gowalla")
-    )
-    sparsities = (0.9,) if quick else (0.8, 0.9, 0.95)
-    sparse = {"config": files, "sparsity.target": sparsities}
-    powers = (0.0, 0.5, 1.0) if quick else (0.0, 0.25, 0.5, 0.75, 1.0)
+    if quick:
+        grid = _blocks("configs/mf.py:demo", (0.9,), (0.0, 0.5, 1.0))
+    else:
+        grid = [
+            *_blocks("configs/mf.py:ml-1m", (0.8, 0.9, 0.95), (0.0, 0.25, 0.5, 0.75)),
+            *_blocks("configs/lightgcn.py:gowalla", (0.9,), (0.0, 0.5)),
+        ]
     return Study(
         title="DSL where few weights are left",
         question=(
             "What helps when nine of ten weights are pruned, or more? DSL as in the "
             "paper; growth by the gradients of whole intervals (power 0); first masks "
-            "in proportion to a power of each row's interactions; first masks of a "
-            "factorisation (SparseRec). Settings are chosen by the validation column."
+            "in proportion to a power of each row's interactions, at nested or random "
+            "columns; first masks of a factorisation (SparseRec). Chosen by "
+            "the validation column."
         ),
-        grid=(
-            {"config": files, "method.name": "dense"},
-            {**sparse, "method.name": ("dsl", "random_pruning")},
-            {**sparse, "method.name": "dsl_plus", _POWER: powers},
-            {**sparse, "method.name": "sparserec", _NMF: (True, False), _ROWS: 1.0},
-        ),
+        grid=grid,
         keys={**base.NO_FILES, **(base.FEW_EPOCHS if quick else {})},
         exhibits=(
             Lines(
@@ -46,7 +42,7 @@ def get_config(size: str = "full") -> Study:
                 "Recall@20 over sparsity; dashed: dense.",
                 x="sparsity",
                 y="recall@20",
-                by=("method", _POWER, _NMF),
+                by=("method", _POWER, _COLUMNS, _NMF),
                 panels="data",
                 where={"method": ("dsl", "random_pruning", "dsl_plus", "sparserec")},
                 levels={"method": "dense"},
@@ -54,8 +50,21 @@ def get_config(size: str = "full") -> Study:
             Table(
                 "dsl_plus",
                 "By method, setting and sparsity.",
-                rows=("data", "method", _POWER, _NMF, "sparsity"),
+                rows=("data", "method", _POWER, _COLUMNS, _NMF, "sparsity"),
                 values=(_VALIDATION, Value("recall@20", "Recall@20"), SECONDS),
             ),
         ),
     )
+
+
+def _blocks(
+    file: str, sparsities: tuple[float, ...], powers: tuple[float, ...]
+) -> list[dict]:
+    sparse = {"config": file, "sparsity.target": sparsities}
+    columns = {_COLUMNS: ("nested", "random")}
+    return [
+        {"config": file, "method.name": "dense"},
+        {**sparse, "method.name": ("dsl", "random_pruning")},
+        {**sparse, "method.name": "dsl_plus", _POWER: powers, **columns},
+        {**sparse, "method.name": "sparserec", _NMF: (True, False), _ROWS: 1.0},
+    ]

@@ -1,10 +1,13 @@
 """DSL for few weights: what is left of them is laid where it is needed from the start.
 
-The engine of DSL with two changes:
-1. The first mask gives each row weights in proportion to a power of its interactions,
-   at random columns. DSL ends with more weights in popular rows (its Figure 4); with
-   few explorations, or few weights, it does not get there from a mask of equal rows.
-2. What grows is chosen by the gradients summed over the whole interval, as SparseRec
+The engine of DSL with three changes:
+1. The first mask gives each row weights in proportion to a power of its interactions.
+   DSL ends with more weights in popular rows (its Figure 4); with few explorations, or
+   few weights, it does not get there from a mask of equal rows.
+2. They are the first columns of a row. An inner product sees a column only where both
+   rows have a weight: of random columns two rows that keep a tenth each share a
+   hundredth, of the first ones all that the one with fewer has.
+3. What grows is chosen by the gradients summed over the whole interval, as SparseRec
    does it (Qu et al. 2024), and not by those of its last batch.
 """
 
@@ -16,6 +19,7 @@ from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import _budget, base, dsl
+from dsl_tf.plugins import choose
 from dsl_tf.sparsity.initialization import QuotaMask, budget, quotas_by_use
 from dsl_tf.training.companions import Explorations
 from dsl_tf.types import Split
@@ -23,7 +27,12 @@ from dsl_tf.types import Split
 SETTINGS = {
     # Of a row's interactions, to which its first weights are in proportion; 0: equal.
     "popularity_power": 0.5,
+    # Of a row's first weights: nested, the first so many; or random.
+    "columns": "nested",
 }
+
+#: Values of `columns`, to whether they are the first ones.
+_NESTED = {"nested": True, "random": False}
 
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
@@ -46,12 +55,13 @@ def make_tables(
     """The tables of `dsl`, with more weights in rows of more interactions."""
     tables = dsl.make_tables(config, split, seed)
     power = config.method.dsl_plus.popularity_power
+    nested = choose(_NESTED, config.method.dsl_plus.columns, "method.dsl_plus.columns")
 
     def mask(name: str, kind: str, width: int) -> QuotaMask:
         del name
         use = tables.use(kind)
         nnz = budget((len(use), width), config.sparsity.target)
-        return QuotaMask(quotas_by_use(use, width, nnz, power), width)
+        return QuotaMask(quotas_by_use(use, width, nnz, power), width, nested)
 
     return dataclasses.replace(tables, masks=mask)
 

@@ -106,15 +106,18 @@ class GivenMask:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class QuotaMask:
-    """A mask initialiser that gives each row so many positions, at random columns.
+    """A mask initialiser that gives each row so many positions.
 
     Attributes:
       quotas: int [rows], each at most `width`.
       width: columns.
+      nested: they are the first columns, so that the columns of a row are among those
+        of any row with more; or random ones.
     """
 
     quotas: np.ndarray
     width: int
+    nested: bool = False
 
     @property
     def sparsity(self) -> float:
@@ -138,8 +141,10 @@ class QuotaMask:
         block_rows = max(1, BLOCK_POSITIONS // width)
         for start in range(0, rows, block_rows):
             quotas = self.quotas[start : start + block_rows]
-            scores = generator.random((len(quotas), width), dtype=np.float32)
-            rank = np.argsort(np.argsort(scores, axis=1), axis=1)
+            rank = np.arange(width)
+            if not self.nested:
+                scores = generator.random((len(quotas), width), dtype=np.float32)
+                rank = np.argsort(np.argsort(scores, axis=1), axis=1)
             yield rank < quotas[:, None]
 
 

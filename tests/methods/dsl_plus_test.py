@@ -40,15 +40,31 @@ def test_without_a_power_rows_are_alike(weights):
         assert np.ptp(weight.mask().sum(axis=1)) <= 1
 
 
+def test_any_two_rows_meet_in_the_columns_of_the_one_with_fewer(weights):
+    for weight in weights(0.5):
+        counts = weight.mask().sum(axis=1)
+        first = np.arange(weight.shape[1]) < counts[:, None]
+        np.testing.assert_array_equal(weight.mask(), first)
+
+
+def test_columns_can_be_random(weights, small_config):
+    small_config.method.dsl_plus.columns = "random"
+    for weight in weights(0.5):
+        in_column = weight.mask().sum(axis=0)
+        assert in_column.max() < 2 * in_column.min()
+
+
 def test_gradients_are_summed_over_the_whole_interval(small_config):
     small_config.sparsity.update_interval = 30
     assert dsl_plus.explorations(small_config, 1000, 0).callback.next_horizon == 30
 
 
-def test_a_negative_power_is_refused(small_config, small_split, tmp_path):
-    small_config.method.dsl_plus.popularity_power = -1.0
+@pytest.mark.parametrize(
+    ("key", "value"), [("popularity_power", -1.0), ("columns", "last")]
+)
+def test_what_is_not_known_is_refused(small_config, small_split, tmp_path, key, value):
+    small_config.method.dsl_plus[key] = value
     console = rich.console.Console(quiet=True)
     task = base.Task(small_split, 0, tmp_path, console)
-    rule = r"`method\.dsl_plus\.popularity_power` must be"
-    with pytest.raises(UserError, match=rule):
+    with pytest.raises(UserError, match=rf"method\.dsl_plus\.{key}` must be"):
         base.train(task, small_config, dsl_plus.train)

@@ -154,3 +154,12 @@ def test_quota_mask_has_its_rows_and_any_columns():
     assert drawn[quotas == 4].sum(axis=0).min() > 200
     with pytest.raises(ValueError, match="The mask must be of"):
         next(mask((2000, 8), 500, np.random.default_rng(0)))
+
+
+def test_nested_quotas_are_the_first_columns():
+    quotas = np.array([3, 0, 1, 4])
+    mask = QuotaMask(quotas, 4, nested=True)
+    drawn = np.concatenate([*mask((4, 4), 8, np.random.default_rng(0))])
+    np.testing.assert_array_equal(
+        drawn, [[1, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]]
+    )
