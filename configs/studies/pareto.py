@@ -5,23 +5,41 @@ python -m dsl_tf.study --config=configs/studies/pareto.py
 """
 
 from dsl_tf.configs.studies import base
+from dsl_tf.reports import tables as texts
 from dsl_tf.studies.curves import Scatter
 from dsl_tf.studies.figures import Pareto
 from dsl_tf.studies.plan import Study
-from dsl_tf.studies.tables import RECALL, SECONDS, Table
+from dsl_tf.studies.tables import RECALL, SECONDS, Table, Value
 
 _WHOLE = ("dense", "quantised", "autoemb")
 _SPARSE = ("dsl", "dsl_plus", "sparserec", "small_dim", "mag_prune", "qr_hashing")
+_BUDGETED = ("dsl", "dsl_plus", "sparserec", "small_dim", "mag_prune", "quantised")
 _OTHERS = (
     *("random_pruning", "gradual_magnitude", "magnitude_pruning", "set", "rigl"),
     *("without_rewinding", "lottery_ticket", "pep", "rkd", "tkd", "esapn"),
 )
 
+_WIDTH, _BYTES = "model.embedding_dim", "budget.bytes"
+
+#: Rows of the tables, users and items.
+_ROWS = {"ml-1m": 6_040 + 3_706, "demo": 2_000 + 1_500}
+
+#: Shares of the bytes of dense tables in float32 that tables may take, two bytes a row
+#: for a scale beside them. int8 takes the first, int4 the second.
+_SHARES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
+
+#: Bytes of the operations in a file, whatever its tables, with some to spare.
+_GRAPH = 64_000
+
 
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    file = f"configs/mf.py:{'demo' if quick else 'ml-1m'}"
+    data = "demo" if quick else "ml-1m"
+    file = f"configs/mf.py:{data}"
+    shares = _SHARES[:1] if quick else _SHARES
+    rows = _ROWS[data]
+    budgets = tuple(int(rows * (share * 64 * 4 + 2)) + _GRAPH for share in shares)
     sparsities = (0.8, 0.9) if quick else (0.5, 0.8, 0.9, 0.95)
     methods = _SPARSE if quick else _SPARSE + _OTHERS
     formats = ("tflite", "tflite_fp16", "tflite_int8", "tflite_int4")
@@ -35,6 +53,13 @@ def get_config(size: str = "full") -> Study:
         grid=(
             {"config": file, "method.name": "dense" if quick else _WHOLE},
             {"config": file, "method.name": methods, "sparsity.target": sparsities},
+            {"config": file, "method.name": _BUDGETED, _BYTES: budgets},
+            {
+                "config": file,
+                "method.name": "dsl_plus",
+                _WIDTH: (32,) if quick else (16, 32, 128),
+                _BYTES: budgets,
+            },
         ),
         seeds=(0,) if quick else (0, 1, 2),
         keys={
@@ -51,10 +76,23 @@ def get_config(size: str = "full") -> Study:
                 y="recall@20",
             ),
             Table(
+                "budgets",
+                "Recall@20 of files of at most so many bytes.",
+                rows=("method", _WIDTH, _BYTES),
+                values=(
+                    Value("file_recall@20", "Recall@20 of the file"),
+                    Value("cost.budget.got", "bytes", texts.size),
+                    Value("cost.sparsity", "sparsity", "{:.2f}".format),
+                    Value("valid_recall@20", "validation, before it is rounded"),
+                ),
+                where={_BYTES: budgets},
+            ),
+            Table(
                 "trained",
                 "Recall@20 of what was trained, and what that took.",
                 rows=("method", "sparsity"),
                 values=(RECALL, SECONDS),
+                where={"sparsity": (0.0, *sparsities)},
             ),
         ),
     )

@@ -37,6 +37,7 @@ def get_config(size: str = "full") -> Study:
         table = _table("table3", "sparsity", {})
         return _study(grid, (0,), base.FEW_EPOCHS | rounds, table)
     grid = [
+        *_blocks("configs/mf.py:ml-1m", (0.5, 0.8, 0.9), {}),
         *_blocks("configs/neumf.py:ml-1m", (0.5, 0.8, 0.9), {}),
         *_blocks("configs/lightgcn.py:yelp2018", (0.5,), {_WIDTH: (64, 128)}),
         *_blocks("configs/lightgcn.py:gowalla", (0.5,), {_WIDTH: 64}),
@@ -57,7 +58,10 @@ def get_config(size: str = "full") -> Study:
             paper=paper,
         ),
         _table("table3_gowalla", "sparsity", {"data": "gowalla"}),
-        _table("table3_ml-1m", "sparsity", {"data": "ml-1m"}),
+        *(
+            _table(f"table3_{name}", "sparsity", {"data": "ml-1m", "backbone": name})
+            for name in ("mf", "neumf")
+        ),
     ]
     return _study(grid, (0, 1, 2, 3, 4), {}, *tables)
 

@@ -166,6 +166,7 @@ class Planner:
         """
         dense = cell.config.copy_and_resolve_references()
         dense.method.name = "dense"
+        dense.budget.bytes = 0
         nodes = (dense.data, dense.model, dense.train)
         key = " ".join(node.to_json_best_effort() for node in nodes)
         if key not in self._steps:

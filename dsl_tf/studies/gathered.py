@@ -1,5 +1,6 @@
 """All that the cells of a study found, as one tidy table."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,11 +40,12 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
       found: `runs` of them.
 
     Returns:
-      Columns `LABELS`, where `sparsity` is what was asked for; a column for each other
-      key that is an axis of the grid; `status` and `error`; of finished cells the
-      metrics of the test set by their names, those of validation with `valid_` before
-      them, paired differences to the dense cell of the same backbone, data and seed
-      (`COMPARED`), every number of `cost.json` with `cost.` before its keys;
+      Columns `LABELS`, where `sparsity` is what was asked for, if it was; a column for
+      each other key that is an axis of the grid; `status` and `error`; of finished
+      cells the metrics of the test set by their names, those of validation with
+      `valid_` before them, those of the file that `budget.bytes` holds down with
+      `file_`; paired differences to the dense cell of the same backbone, data and seed
+      (`COMPARED`); every number of `cost.json` with `cost.` before its keys;
       `instructions`, where they could be counted; `command`.
     """
     dense = {
@@ -81,14 +83,18 @@ def axes(table: pd.DataFrame) -> list[str]:
 def _labels(name: str, place: Place) -> dict[str, Any]:
     cell = place.cell
     config = cell.config
-    dense = config.method.name == BASELINE
+    sparsity = float(config.sparsity.target)
+    if config.method.name == BASELINE:
+        sparsity = 0.0
+    elif config.budget.bytes:
+        sparsity = math.nan  # what the bytes leave
     labels = {
         "study": name,
         "cell": cell.name,
         "backbone": config.model.name,
         "data": config.data.name,
         "method": config.method.name,
-        "sparsity": 0.0 if dense else float(config.sparsity.target),
+        "sparsity": sparsity,
         "seed": cell.seed,
     }
     known = {CONFIG, "method.name", "sparsity.target", "data.name", "model.name"}
@@ -111,6 +117,9 @@ def _numbers(run: Run) -> dict[str, Any]:
     for name, bounds in test.get("ci95", {}).items():
         numbers |= {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
     numbers |= {f"valid_{name}": valid[name] for name in numbers if name in valid}
+    if "budget" in run.cost:
+        held = run.cost.get("files_metrics", {}).get(run.cost["budget"]["file"], {})
+        numbers |= {f"file_{name}": held[name] for name in numbers if name in held}
     numbers["best_epoch"] = run.metrics.get("best_epoch")
     return numbers | dict(_leaves(run.cost, "cost"))
 

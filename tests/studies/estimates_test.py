@@ -139,6 +139,13 @@ def _steps(cell):
     return 2 * batches.steps_per_epoch
 
 
+def test_a_budget_in_bytes_is_planned(plan):
+    keys = {"method.name": "dsl", "budget.bytes": 60_000}
+    planned = plan(**keys, **{"model.embedding_dim": 24})
+    assert isinstance(planned, Planned), planned
+    assert planned.macs > 0
+
+
 def test_a_cell_that_would_be_refused_says_why(plan):
     said = plan(**{"method.name": "no_such_method"})
     assert "method" in said

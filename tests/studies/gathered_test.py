@@ -6,6 +6,7 @@ import pytest
 from dsl_tf.studies import gathered
 from dsl_tf.studies.cells import Place
 from dsl_tf.studies.plan import Study, cells
+from tests.reports.conftest import write_run  # noqa: F401, a fixture
 
 
 @pytest.fixture
@@ -53,3 +54,20 @@ def test_axes_beside_the_labels(tmp_path):
     assert gathered.axes(frame) == ["sparsity.update_interval"]
     assert np.isnan(frame["sparsity.update_interval"][0])
     assert list(frame["sparsity.update_interval"][1:]) == [10, 20]
+
+
+def test_the_file_that_a_budget_holds_down(tmp_path, write_run):  # noqa: F811
+    grid = {"config": "configs/mf.py:demo", "budget.bytes": (2_500_000,)}
+    (cell,) = cells(Study("", "", [grid]))
+    place = Place(tmp_path, cell)
+    held = {"recall@20": 0.25, "coverage@20": 0.5}
+    cost = {
+        "budget": {"asked": 2_500_000, "got": 2_000_000, "file": "model.tflite"},
+        "files_metrics": {"model.tflite": held, "saved_model": {"recall@20": 0.5}},
+    }
+    write_run(place.folder, config=cell.settings(), cost=cost)
+    (place.folder / "report.html").write_text("")
+    (row,) = gathered.frame("x", [place], gathered.runs([place])).to_dict("records")
+    assert row["file_recall@20"] == 0.25
+    assert row["budget.bytes"] == row["cost.budget.asked"] == 2_500_000
+    assert np.isnan(row["sparsity"])  # nobody asked for one
