@@ -25,8 +25,10 @@ from dsl_tf.methods._models import make_backbone
 from dsl_tf.methods._narrow import narrowed, widths
 from dsl_tf.types import Split
 
-#: Of the tables of a sparse model: with fewer weights its rows are made narrower.
-LEAST_DENSITY = 1 / 8
+#: Of the tables of a sparse model: with fewer weights its rows are made narrower. At an
+#: eighth the places of the weights take more bytes than they do: docs/results.md, "MF
+#: on MovieLens-1M".
+LEAST_DENSITY = 1 / 2
 
 
 #: From the whole config, a split and a seed to keys of the config, with dots, and their
