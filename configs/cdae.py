@@ -41,6 +41,8 @@ TUNED: dict[str, dict[str, Any]] = {
         "train.learning_rate": 1.5e-2,
         "train.negatives": 20,
         "train.epochs": 80,
+        "train.patience": 40,  # At .8 the first 40 epochs are below popularity.
+        "growth.second_moment": "row",
     },
     "foursquare": {},
 }
