@@ -21,6 +21,7 @@ def config(request, small_config, small_csv):
     config.train.update(small_config.train)
     config.train.epochs = 1
     config.sparsity.update_interval = small_config.sparsity.update_interval
+    config.sparsity.initial_update_ratio = 0.1  # three of four weights are there
     config.growth.horizon = "auto"
     config.method.name = method
     config.data.path = str(small_csv)
