@@ -62,7 +62,9 @@ def test_gradients_are_summed_over_the_whole_interval(small_config):
 @pytest.mark.parametrize(
     ("key", "value"), [("popularity_power", -1.0), ("columns", "last")]
 )
-def test_what_is_not_known_is_refused(small_config, small_split, tmp_path, key, value):
+def test_settings_out_of_range_are_refused(
+    small_config, small_split, tmp_path, key, value
+):
     small_config.method.dsl_plus[key] = value
     console = rich.console.Console(quiet=True)
     task = base.Task(small_split, 0, tmp_path, console)
