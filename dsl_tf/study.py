@@ -27,6 +27,9 @@ from dsl_tf.studies import page, plan, runner
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Planned, Planner, Remaining
 
+#: Cells that one reason is said of by name; the table marks all of them.
+_NAMED = 3
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the command.
@@ -109,13 +112,18 @@ def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
     header = ["cell", "status", "passes", "training", "minutes, about"]
     tables.show(console, header, rows)
     for reason, names in refused.items():
-        line = f"Would fail: {reason} ({', '.join(names)})"
+        line = f"{len(names)} of {len(rows)} would fail: {reason} ({_shortened(names)})"
         console.print(Text(line, "yellow"), soft_wrap=True)
     console.print(
         f"{len(rows)} cells; {tables.macs(macs)} and about {minutes:,.0f} minutes are "
         "left, if every pass takes all of its epochs.",
         soft_wrap=True,
     )
+
+
+def _shortened(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _seed(text: str) -> int:

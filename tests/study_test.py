@@ -114,7 +114,7 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
     assert code == 0
     assert not root.exists()
     assert "mf-own-dense-seed0" in said
-    assert "Would fail: The method must be one of" in said
+    assert "1 of 3 would fail: The method must be one of" in said
     assert "no_such_method" in said
     assert "minutes are left" in said
 
