@@ -35,7 +35,7 @@ def get_config(size: str = "full") -> Study:
             "the validation column."
         ),
         grid=grid,
-        keys={**base.NO_FILES, **(base.FEW_EPOCHS if quick else {})},
+        keys={**base.NO_FILES, **(base.FEW_VALIDATIONS if quick else {})},
         exhibits=(
             Lines(
                 "recall",

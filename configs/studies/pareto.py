@@ -38,7 +38,7 @@ def get_config(size: str = "full") -> Study:
     quick = size == "quick"
     data = "demo" if quick else "ml-1m"
     file = f"configs/mf.py:{data}"
-    shares = _SHARES[:1] if quick else _SHARES
+    shares = _SHARES[2:3] if quick else _SHARES
     rows = _ROWS[data]
     budgets = tuple(int(rows * (share * 64 * 4 + 2)) + _GRAPH for share in shares)
     sparsities = (0.8, 0.9) if quick else (0.5, 0.8, 0.9, 0.95)
@@ -66,7 +66,7 @@ def get_config(size: str = "full") -> Study:
         keys={
             "export.formats": formats,
             "export.evaluate": True,
-            **(base.FEW_EPOCHS if quick else {}),
+            **(base.FEW_VALIDATIONS if quick else {}),
         },
         exhibits=(
             Pareto("pareto", "Recall@20 against the bytes of each file.", "recall@20"),

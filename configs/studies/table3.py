@@ -35,7 +35,7 @@ def get_config(size: str = "full") -> Study:
         rounds = {f"method.{name}.share": 0.5 for name in _ROUNDS}
         grid = _blocks("configs/mf.py:demo", (0.8,), {})
         table = _table("table3", "sparsity", {})
-        return _study(grid, (0,), base.FEW_EPOCHS | rounds, table)
+        return _study(grid, (0,), base.FEW_VALIDATIONS | rounds, table)
     grid = [
         *_blocks("configs/mf.py:ml-1m", (0.5, 0.8, 0.9), {}),
         *_blocks("configs/neumf.py:ml-1m", (0.5, 0.8, 0.9), {}),

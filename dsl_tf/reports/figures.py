@@ -6,13 +6,19 @@ readers can tell apart.
 """
 
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from dsl_tf.reports.runs import Run
 
@@ -32,6 +38,14 @@ def panels(columns: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
         axis.grid(axis="y", color="#e3e6ea", linewidth=0.8)
         axis.set_axisbelow(True)
     return figure, list(axes)
+
+
+def logarithmic(axis: Axes, text: Callable[[float], str]) -> None:
+    """Give the x-axis a logarithmic scale with ticks at 1, 2 and 5, as `text`."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _per_epoch(axis: Axes, history: pd.DataFrame, column: str, color: str) -> None:

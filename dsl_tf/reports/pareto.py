@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from dsl_tf.errors import UserError
 from dsl_tf.reports import figures, tables
@@ -102,10 +101,7 @@ def figure(runs: Sequence[Run], metric: str) -> Figure:
     for file in [name for name in _SIGNS if name in set(found["file"])]:
         label, sign = _SIGNS[file]
         axis.plot([], [], sign, color=figures.GREY, label=label)
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tables.size(value)))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    figures.logarithmic(axis, tables.size)
     axis.set_xlabel("bytes of the .tflite file")
     axis.set_ylabel(f"{metric} of the test set")
     drawn.legend(loc="outside right upper", frameon=False, fontsize=8)

@@ -190,7 +190,7 @@ class Scatter:
             axis.plot(
                 group[self.x], group[self.y], ls="", ms=6, label=name, **styles[name]
             )
-        axis.set_xscale("log")
+        figures.logarithmic(axis, "{:,g}".format)
         axis.set_xlabel(_words(self.x))
         axis.set_ylabel(f"{_words(self.y)} of the test set")
         _legend(figure, [axis])
