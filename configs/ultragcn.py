@@ -3,7 +3,7 @@
 Paper row: d=64, Recall@20/NDCG@20 .1858/.1576 on Gowalla and .0673/.0554 on
 Yelp2018 dense, .1742/.1448 and .0645/.0530 with DSL. Metric here: the same,
 `full_ranking`, best epoch chosen on validation. docs/results.md has numbers and
-minutes of Gowalla, dense; on Yelp2018 nothing has been run yet.
+minutes of Gowalla; on Yelp2018 nothing has been run yet.
 
     python -m dsl_tf.main --config=configs/ultragcn.py
     python -m dsl_tf.main --config=configs/ultragcn.py:gowalla --config.train.refit
