@@ -14,6 +14,7 @@ A batch is of users, with negatives drawn for each of their items;
 
     python -m dsl_tf.main --config=configs/cdae.py --config.optimizer.name=adagrad
         --config.train.learning_rate=0.1 --config.model.regularization=0.01
+        --config.train.batch_size=1
 """
 
 from typing import Any

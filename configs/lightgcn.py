@@ -40,7 +40,13 @@ TUNED = {
         "train.learning_rate": 2e-2,
         "model.regularization": 2e-2,
     },
-    "own": {"train.batch_size": 2048, "train.negatives": 128},
+    # Of whatever size: a fiftieth of the steps between two explorations.
+    "own": {
+        "train.batch_size": 2048,
+        "train.negatives": 128,
+        "sparsity.update_interval": 0,
+        "growth.horizon": "auto",
+    },
 }
 
 #: What `python -m dsl_tf.tune` varies.

@@ -7,6 +7,13 @@ Paper row: NeuMF + DSL; its printed metrics are those of one last test batch
     python -m dsl_tf.main --config=configs/neumf.py
     python -m dsl_tf.main --config=configs/neumf.py:ml-1m
     python -m dsl_tf.main --config=configs/neumf.py --config.data.path=FILE
+
+It has a softmax over the negatives, L2 and wider GMF tables. As He et al. have it:
+
+    python -m dsl_tf.main --config=configs/neumf.py:ml-1m --config.model.loss=bce
+        --config.model.gmf_dim=8 --config.model.regularization=0
+        --config.train.batch_size=256 --config.train.negatives=4
+        --config.train.learning_rate=1e-3 --config.train.epochs=20
 """
 
 from ml_collections import config_dict

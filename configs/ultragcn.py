@@ -14,6 +14,7 @@ of negatives for every positive, take hundreds of epochs:
 
     python -m dsl_tf.main --config=configs/ultragcn.py:gowalla
         --config.train.shared_by=1 --config.model.initial_stddev=1e-4
+        --config.optimizer.beta_2=0.999
         --config.model.negative_weight=300
         --config.model.regularization=1e-4 --config.train.negatives=1500
         --config.train.batch_size=512 --config.train.learning_rate=1e-4

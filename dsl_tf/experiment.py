@@ -77,9 +77,18 @@ def _run(
 ) -> None:
     """One seed, from the first step that its folder lacks."""
     settings = results.settings(config, split, seed, command)
-    run_folder.record(settings, folder)
-    if (folder / run_folder.REPORT).exists():
-        return
+    with run_folder.recorded(settings, folder):
+        if not (folder / run_folder.REPORT).exists():
+            _take_steps(config, split, seed, folder, console)
+
+
+def _take_steps(
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    folder: Path,
+    console: rich.console.Console,
+) -> None:
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     method = plugins.find("dsl_tf.methods", config.method.name, "method")

@@ -1,8 +1,9 @@
 """The folder of a run: who may write into it, and under which config."""
 
+import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,25 @@ def record(settings: dict[str, Any], folder: Path) -> None:
         _check_data(settings["data"], read_settings(folder)["data"], folder)
     else:
         results.write(folder, results.CONFIG, settings)
+
+
+@contextlib.contextmanager
+def recorded(settings: dict[str, Any], folder: Path) -> Iterator[None]:
+    """Within it a run is recorded; one that is refused before it trained is forgotten.
+
+    So the same command, corrected, needs no word.
+
+    Raises:
+      UserError: as `record`; and what the block raises.
+    """
+    record(settings, folder)
+    try:
+        yield
+    except UserError:
+        steps = (folder / CHECKPOINTS).glob("*/step-*")
+        if not any(steps) and not (folder / results.METRICS).exists():
+            _delete_run(folder)
+        raise
 
 
 def check_fingerprint(settings: dict[str, Any], split: Split, folder: Path) -> None:

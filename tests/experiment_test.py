@@ -300,6 +300,35 @@ def test_a_wrong_export_is_told_before_training(
         experiment.train(config, tmp_path / "run")
 
 
+def test_a_refused_run_does_not_stand_in_the_way(config, tmp_path):
+    """Its correction needs no --overwrite: there is nothing to lose."""
+    folder = tmp_path / "run"
+    config.train.epochs = 1
+    config.train.negatives, negatives = 10**6, config.train.negatives
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="negatives"):
+        experiment.train(config, folder)
+    assert [each.name for each in folder.iterdir()] == ["mine.txt"]
+    config.train.negatives = negatives
+    experiment.train(config, folder)
+    assert (folder / "report.html").exists()
+
+
+def test_what_was_trained_is_kept_whatever_is_refused_later(
+    config, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise UserError("No.")
+
+    config.train.epochs = 1
+    monkeypatch.setattr(experiment, "_evaluate", refuse)
+    with pytest.raises(UserError, match="No"):
+        experiment.train(config, tmp_path)
+    assert (tmp_path / "config.json").exists()
+    assert list(tmp_path.glob("checkpoints/select/step-*"))
+
+
 def test_files_are_not_measured_where_that_is_off(config, tmp_path):
     config.train.epochs = 1
     config.export.evaluate = False

@@ -1,4 +1,6 @@
+import ast
 import pathlib
+import re
 
 import pytest
 
@@ -25,6 +27,17 @@ def test_training_with_defaults():
     assert not command.resume
     assert not command.overwrite
     assert command.text == "python -m dsl_tf.main --config=configs/neumf.py"
+
+
+@pytest.mark.parametrize("file", sorted(pathlib.Path("configs").glob("*.py")), ids=str)
+def test_commands_in_the_text_of_a_config_are_accepted(file):
+    text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+    joined = re.sub(r"\n {8}--", " --", text)
+    commands = re.findall(r"^    python -m dsl_tf\.main (.+)$", joined, re.M)
+    assert commands or file.stem in ("__init__", "base")
+    for arguments in commands:
+        command = _parse(*arguments.replace("FILE", "x.csv").split())
+        assert command.config.model.name == file.stem
 
 
 def test_keys_and_flags_come_in_any_order():

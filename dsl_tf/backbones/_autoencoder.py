@@ -96,7 +96,6 @@ class Autoencoder(DotProductBackbone):
         """Users' own rows, int [B] -> [B, h]; None where a model has none."""
         del users
         return None
-        return None
 
     @abc.abstractmethod
     def encode(

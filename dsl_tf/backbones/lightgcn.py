@@ -12,7 +12,7 @@ from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.backbones.base import DotProductBackbone, Prepared
-from dsl_tf.data.graph import adjacency, locality_order
+from dsl_tf.data.graph import adjacency, isolated, locality_order
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.logits import dot_logits
@@ -126,12 +126,8 @@ class LightGCN(DotProductBackbone):
         self._norm = tf.constant(1 / np.sqrt(np.maximum(degree, 1)), tf.float32)
         self._hide_positives = hide_positives
         self._in_graph = tf.constant(in_graph)
-        users, items = np.split(~in_graph, [self.num_users])
-        if not in_graph.all():
-            self.findings = (
-                f"{users.sum():,} users and {items.sum():,} items without training "
-                "interactions are not in the graph: their vectors are 0.",
-            )
+        if outside := isolated(*np.split(degree, [self.num_users])):
+            self.findings = (f"{outside}: their vectors are 0.",)
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""

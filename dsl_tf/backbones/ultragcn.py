@@ -13,7 +13,7 @@ from ml_collections import config_dict
 from dsl_tf import streams
 from dsl_tf.backbones._tables import TableVectors
 from dsl_tf.backbones.base import DotProductBackbone
-from dsl_tf.data.graph import degrees, item_neighbours
+from dsl_tf.data.graph import degrees, isolated, item_neighbours
 from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.logits import by_group
@@ -119,6 +119,8 @@ class UltraGCN(TableVectors, DotProductBackbone):
         )
         self.tables = tables.user_item(embedding_dim, "ultragcn", initial)
         d_u, d_i = degrees(split.train, self.num_users, self.num_items)
+        if outside := isolated(d_u, d_i):
+            self.findings = (f"{outside}: as positives they teach nothing.",)
         beta = np.divide(np.sqrt(d_u + 1), d_u, where=d_u > 0, out=np.zeros(len(d_u)))
         self._user_beta = tf.constant(beta, tf.float32)
         self._item_beta = tf.constant(1 / np.sqrt(d_i + 1), tf.float32)

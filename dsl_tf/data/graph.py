@@ -71,6 +71,17 @@ def degrees(
     )
 
 
+def isolated(d_u: np.ndarray, d_i: np.ndarray) -> str:
+    """Says how many users and items have no degree; nothing where all have one."""
+    users, items = (int((degree == 0).sum()) for degree in (d_u, d_i))
+    if not users + items:
+        return ""
+    return (
+        f"{users:,} users and {items:,} items without training interactions are not "
+        "in the graph"
+    )
+
+
 def item_neighbours(
     train: Interactions, num_users: int, num_items: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:

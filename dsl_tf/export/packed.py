@@ -14,6 +14,10 @@ from dsl_tf.export.tables import Table, first_columns
 #: The bits of each byte, the first column in the lowest.
 _BITS = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.bool_)
 
+#: The greatest product that there can be is 2 to this power of units, unless there are
+#: so many that their sum would need more than 63 bits.
+_BITS_OF_PRODUCT = 40
+
 
 class PackedTable(Table):
     """What the packed layouts share: values [nnz] and offsets.
@@ -25,6 +29,7 @@ class PackedTable(Table):
         super().__init__(coded)
         self.values = Vector(coded.packing, np.pad(coded.codes.data, (0, 1)))
         self.offsets = Offsets(coded.codes.indptr, self.width)
+        self._largest = _largest(self.values, coded.codes.nnz)
 
     @abc.abstractmethod
     def _taken(
@@ -44,9 +49,14 @@ class PackedTable(Table):
     def dot(self, vector: tf.Tensor, count: int) -> Callable[[tf.Tensor], tf.Tensor]:
         """Inner products from prefix sums of the non-zeros: rows are not built.
 
-        The float32 sums run over `count` rows, so the error grows with it.
+        The sums run over `count` rows, so in float32 their error would grow with it,
+        by a thousand times where products are of one sign. As whole numbers of a
+        small unit they are exact; the error left is that of each product.
         """
         taken = self._taken(vector, count)
+        bits = min(_BITS_OF_PRODUCT, 62 - (count * self.width).bit_length())
+        largest = tf.maximum(tf.reduce_max(tf.abs(vector)) * self._largest, 1e-20)
+        unit = largest / 2.0**bits
 
         def scores(begin: tf.Tensor) -> tf.Tensor:
             offsets = self.offsets.span(begin, count + 1)
@@ -54,10 +64,11 @@ class PackedTable(Table):
             number = offsets[count] - first
             values = self.values.span(first, number + 1)
             products = values * taken(begin, first, number)
-            sums = tf.gather(tf.cumsum(products, exclusive=True), offsets - first)
+            units = tf.cast(products * (1 / unit), tf.int64)
+            sums = tf.gather(tf.cumsum(units, exclusive=True), offsets - first)
             # Not by `[1:]`, which takes TFLite ten times longer.
             of_rows = tf.slice(sums, [1], [count]) - tf.slice(sums, [0], [count])
-            return self._scaled(of_rows[None, :], begin)
+            return self._scaled(tf.cast(of_rows[None, :], tf.float32) * unit, begin)
 
         return scores
 
@@ -170,3 +181,12 @@ def blocks_of_rows(
     """The matrix, so many rows at a time."""
     for start in range(0, matrix.shape[0], rows):
         yield matrix[start : start + rows]
+
+
+def _largest(values: Vector, number: int, at_once: int = 1 << 20) -> float:
+    """The largest magnitude of the first numbers of a vector; 0 of none."""
+    blocks = (
+        values.span(tf.constant(start), min(at_once, number - start))
+        for start in range(0, number, at_once)
+    )
+    return max((float(tf.reduce_max(tf.abs(block))) for block in blocks), default=0.0)

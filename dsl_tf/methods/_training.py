@@ -58,6 +58,9 @@ class Training(Passes):
             checkpoint_minutes=config.train.checkpoint_minutes,
             steps=steps,
         )
+        if config.model.name != self._config.model.name and not self._accepted:
+            # Mistakes in what comes after a pretraining are told before it.
+            self._accept(self.untrained(self._config, make_tables))
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(
             self.split, config, tables, self.seed, planned, start

@@ -163,6 +163,11 @@ def test_initial_weights(split, make_tables):
         assert not np.any(users == items)
 
 
+def test_nodes_out_of_the_graph_are_told(split, make_tables):
+    (finding,) = _model(split, make_tables()).findings
+    assert finding.startswith("1 users and 1 items without training interactions")
+
+
 @pytest.fixture
 def small_batches(small_split, make_tables):
     """The batches of 100 positives that a model makes of `small_split`."""

@@ -53,6 +53,28 @@ def test_rows_products_and_bytes(rounded, kind, coding, rows, width, sparsity, s
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("coding", ["float32", "float16"])
+def test_products_of_one_sign_are_exact(kind, coding, rounded):
+    """Sums over many rows must not cost digits of the single row's score."""
+    table = np.abs(table_of(1000, 50, 0.5))
+    # Rows differ by much in size, as those of popular and rare items do.
+    table *= np.linspace(3, 0.1, 1000, dtype=np.float32)[:, None]
+    vector = -np.abs(table_of(1, 50, 0.0, seed=1))
+    stored = kind(encode(scipy.sparse.csr_matrix(table), coding))
+    wanted = vector.astype(np.float64) @ rounded(table, coding).astype(np.float64).T
+    for count in (kind.rows_at_once, 1000):
+        scores = stored.dot(tf.constant(vector), count)(tf.constant(0))
+        np.testing.assert_allclose(scores, wanted[:, :count], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_with_a_zero_vector(kind):
+    stored = kind(encode(scipy.sparse.csr_matrix(table_of(9, 5, 0.5)), "float32"))
+    scores = stored.dot(tf.zeros([1, 5]), 9)(tf.constant(0))
+    np.testing.assert_array_equal(scores, np.zeros([1, 9]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [256, 257, 700])
 def test_wide_tables(kind, width):
     table = table_of(90, width, 0.5)

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import rich.console
 
 from dsl_tf import config_files
+from dsl_tf.errors import UserError
 from dsl_tf.methods import _pretraining, base, dense, dsl
 
 METHODS = {"dense": dense, "dsl": dsl}
@@ -48,6 +51,26 @@ def test_tables_are_copied_with_their_masks(config, small_split, storage):
     pairs = zip(one.sparse_weights(), other.sparse_weights(), strict=True)
     for mine, theirs in pairs:
         np.testing.assert_array_equal(mine.mask(), theirs.mask())
+
+
+@pytest.mark.parametrize("key", ["loss", "embedding_dim"])
+def test_mistakes_are_told_before_the_pretraining(config, small_split, tmp_path, key):
+    config.model[key] = {"loss": "no_such_loss", "embedding_dim": 48}[key]
+    with pytest.raises(UserError, match=key):
+        base.train(_task(small_split, tmp_path), config, dense.train)
+    assert not list(tmp_path.glob("*/step-*"))
+
+
+def test_what_is_not_accepted_is_told_before_the_pretraining(
+    config, small_split, tmp_path
+):
+    def accept(backbone):
+        raise UserError(f"Not {backbone.name}.")
+
+    task = dataclasses.replace(_task(small_split, tmp_path), accept=accept)
+    with pytest.raises(UserError, match="Not convncf"):
+        base.train(task, config, dsl.train)
+    assert not list(tmp_path.glob("*/step-*"))
 
 
 def test_tables_of_other_shapes_are_refused(config, small_split):
