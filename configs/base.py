@@ -68,6 +68,9 @@ def get_config() -> config_dict.ConfigDict:
     # Which of `export.formats` that is; '': the most precise whose dense tables fit,
     # else the least precise.
     config.budget.format = ""
+    # With fewer of its weights than this share a table is made narrower instead: the
+    # place of a weight takes bytes too. docs/results.md, "MF on MovieLens-1M".
+    config.budget.least_density = 0.5
 
     config.pruning = config_dict.ConfigDict()
     config.pruning.criterion = "magnitude"  # Of dsl_tf/sparsity/pruning.py.

@@ -13,13 +13,16 @@ from dsl_tf.studies.tables import RECALL, SECONDS, Table, Value
 
 _WHOLE = ("dense", "quantised", "autoemb")
 _SPARSE = ("dsl", "dsl_plus", "sparserec", "small_dim", "mag_prune", "qr_hashing")
-_BUDGETED = ("dsl", "dsl_plus", "sparserec", "small_dim", "mag_prune", "quantised")
+#: Held to bytes by narrower rows; and by fewer weights in rows of some width.
+_NARROW = ("small_dim", "dsl_plus")
+_FEWER = ("dsl", "dsl_plus", "sparserec", "mag_prune")
 _OTHERS = (
     *("random_pruning", "gradual_magnitude", "magnitude_pruning", "set", "rigl"),
     *("without_rewinding", "lottery_ticket", "pep", "rkd", "tkd", "esapn"),
 )
 
 _WIDTH, _BYTES = "model.embedding_dim", "budget.bytes"
+_DENSITY = "budget.least_density"
 
 #: Rows of the tables, users and items.
 _ROWS = {"ml-1m": 6_040 + 3_706, "demo": 2_000 + 1_500}
@@ -54,12 +57,19 @@ def get_config(size: str = "full") -> Study:
         grid=(
             {"config": file, "method.name": "dense" if quick else _WHOLE},
             {"config": file, "method.name": methods, "sparsity.target": sparsities},
-            {"config": file, "method.name": _BUDGETED, _BYTES: budgets},
+            {"config": file, "method.name": _NARROW, _BYTES: budgets},
+            *(
+                # It keeps all weights, of four bits at least.
+                {"config": file, "method.name": "quantised", _BYTES: bytes_}
+                for bytes_, share in zip(budgets, shares, strict=True)
+                if share >= 1 / 8
+            ),
             {
                 "config": file,
-                "method.name": "dsl_plus",
-                _WIDTH: (32,) if quick else (16, 32, 128),
+                "method.name": _FEWER,
+                _WIDTH: (64,) if quick else (64, 256),
                 _BYTES: budgets,
+                _DENSITY: 1 / 64,
             },
         ),
         seeds=(0,) if quick else (0, 1, 2),
@@ -79,7 +89,7 @@ def get_config(size: str = "full") -> Study:
             Table(
                 "budgets",
                 "Recall@20 of files of at most so many bytes.",
-                rows=("method", _WIDTH, _BYTES),
+                rows=("method", _WIDTH, _DENSITY, _BYTES),
                 values=(
                     Value("file_recall@20", "Recall@20 of the file"),
                     Value("cost.budget.got", "bytes", texts.size),

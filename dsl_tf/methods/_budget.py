@@ -15,7 +15,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from dsl_tf import plugins
-from dsl_tf.errors import UserError
+from dsl_tf.errors import UserError, check_keys
 from dsl_tf.export.artefacts import FORMATS, check_limit
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.sizes import DeviceSizes, Rests
@@ -24,12 +24,6 @@ from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods._models import make_backbone
 from dsl_tf.methods._narrow import narrowed, widths
 from dsl_tf.types import Split
-
-#: Of the tables of a sparse model: with fewer weights its rows are made narrower. At an
-#: eighth the places of the weights take more bytes than they do: docs/results.md, "MF
-#: on MovieLens-1M".
-LEAST_DENSITY = 1 / 2
-
 
 #: From the whole config, a split and a seed to keys of the config, with dots, and their
 #: values; `budget.format` is one of them.
@@ -63,14 +57,18 @@ def picked(
 def by_sparsity(
     config: config_dict.ConfigDict, split: Split, seed: int
 ) -> dict[str, Any]:
-    """Fewer weights, in rows as wide as leaves `LEAST_DENSITY` of them."""
+    """Fewer weights, in rows as wide as leaves `budget.least_density` of them."""
+    density = config.budget.least_density
+    check_keys(
+        "budget", config.budget, least_density=(0 < density <= 1, "above 0, at most 1")
+    )
     limit, formats, rests = config.budget.bytes, _formats(config), Rests()
     for changes, narrower in _halvings(config):
         sizes = _sizes(narrower, split, seed, rests)
         dense = _first_dense(sizes, formats, limit)
         if dense is not None:
             return {**changes, "budget.format": dense, "sparsity.target": 0.0}
-        coding, least = _coding(formats[-1]), int(LEAST_DENSITY * sizes.positions)
+        coding, least = _coding(formats[-1]), max(1, int(density * sizes.positions))
         if sizes.tables(coding, least) > limit:
             continue
         nnz = sizes.most(coding, limit)
@@ -81,7 +79,7 @@ def by_sparsity(
                 "budget.format": formats[-1],
                 "sparsity.target": sparsity,
             }
-    raise _too_small(config, sizes.file(coding, least))
+    raise _too_small(config, min(sizes.file(coding, least), _least(sizes, formats)))
 
 
 def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
@@ -94,22 +92,21 @@ def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[st
     def sizes(columns: int, rests: Rests | None = None) -> DeviceSizes:
         return _sizes(narrowed(config, columns / widest), split, seed, rests)
 
-    coding, rests = _coding(formats[-1]), Rests()
+    rests = Rests()
     widest = max((config.model[key] for key in widths(config)), default=1)
     fits, too_wide = 0, widest
     while too_wide - fits > 1:
         middle = (fits + too_wide) // 2
-        if _first_dense(sizes(middle, rests), formats[-1:], limit) is None:
+        if _first_dense(sizes(middle, rests), formats, limit) is None:
             too_wide = middle
         else:
             fits = middle
     # The rest may take a few bytes more at this width.
-    while fits and _first_dense(sizes(fits), formats[-1:], limit) is None:
+    while fits and (dense := _first_dense(sizes(fits), formats, limit)) is None:
         fits -= 1
     if not fits:
-        least = sizes(1)
-        raise _too_small(config, least.file(coding, least.positions))
-    return {"budget.format": formats[-1], "sparsity.target": 1.0 - fits / widest}
+        raise _too_small(config, _least(sizes(1), formats))
+    return {"budget.format": dense, "sparsity.target": 1.0 - fits / widest}
 
 
 def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
@@ -156,6 +153,11 @@ def _first_dense(sizes: DeviceSizes, formats: list[str], limit: int) -> str | No
         if sizes.tables(coding, nnz) <= limit and sizes.file(coding, nnz) <= limit:
             return name
     return None
+
+
+def _least(sizes: DeviceSizes, formats: list[str]) -> int:
+    """Bytes of the smallest file with all weights of its tables."""
+    return min(sizes.file(_coding(name), sizes.positions) for name in formats)
 
 
 def _halvings(

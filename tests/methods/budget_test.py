@@ -116,8 +116,23 @@ def test_too_small_names_the_smallest(config, small_split, tmp_path):
     with pytest.raises(UserError, match="must be at least") as error:
         _settled(config, small_split, tmp_path)
     least = int(str(error.value).split("at least ")[1].split(" ")[0].replace(",", ""))
+    config.budget.bytes = least - 1
+    with pytest.raises(UserError, match=f"must be at least {least:,}"):
+        _settled(config, small_split, tmp_path)
     config.budget.bytes = least
     _settled(config, small_split, tmp_path)
+
+
+@_for(("mf", "dsl"))
+def test_wider_and_sparser_can_be_asked_for(config, small_split, tmp_path):
+    config.budget.bytes = 140_000
+    config.budget.least_density = 1 / 16
+    settled = _settled(config, small_split, tmp_path)
+    assert settled.model.embedding_dim == 512
+    assert 1 / 2 < settled.sparsity.target < 15 / 16
+    config.budget.least_density = 0.0
+    with pytest.raises(UserError, match=r"`budget.least_density` must be above 0"):
+        _settled(config, small_split, tmp_path / "other")
 
 
 @_for(("mf", "dense"), ("multvae", "dsl"))
