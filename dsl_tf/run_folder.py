@@ -151,6 +151,33 @@ def check_fingerprint(settings: dict[str, Any], split: Split, folder: Path) -> N
     _check_data(now, settings["data"], folder)
 
 
+def check_teacher(folder: Path, split: Split) -> None:
+    """Refuse to learn from a run that knows more than it may, or is not dense.
+
+    Args:
+      folder: of the run.
+      split: of the run that learns.
+
+    Raises:
+      UserError: there is no run, it is of another method, or it was trained on other
+        data, which may have what this one is tested on.
+    """
+    settings = read_settings(folder)
+    method = settings["config"]["method"]["name"]
+    if method != "dense":
+        raise UserError(
+            f"The teacher must be a run with method.name=dense. Received: {method} in "
+            f"{folder}."
+        )
+    now, before = split.fingerprint(), settings["data"]["fingerprint"]
+    if now != before:
+        raise UserError(
+            f"The teacher must be trained on the same split, {split.name}, sha256 "
+            f"{now[:12]}…. Received: {settings['data']['name']}, sha256 "
+            f"{before[:12]}…, in {folder}."
+        )
+
+
 def _check_config(before: dict[str, Any], now: dict[str, Any]) -> None:
     old, new = _flat(before), _flat(now)
     for key in sorted(old.keys() | new.keys()):

@@ -120,6 +120,20 @@ def test_a_config_json_of_something_else_is_left_alone(
     assert (tmp_path / "model.tflite").read_text() == "theirs"
 
 
+def test_a_teacher_is_dense_and_of_the_same_data(config, begin, small_split, tmp_path):
+    begin(tmp_path / "dsl")
+    with pytest.raises(UserError, match=r"method\.name=dense. Received: dsl"):
+        run_folder.check_teacher(tmp_path / "dsl", small_split)
+    config.method.name = "dense"
+    begin(tmp_path / "dense")
+    run_folder.check_teacher(tmp_path / "dense", small_split)
+    # It has been trained on what would be the test set.
+    with pytest.raises(UserError, match="must be trained on the same split"):
+        run_folder.check_teacher(tmp_path / "dense", small_split.with_validation())
+    with pytest.raises(UserError, match="A run must be in the folder"):
+        run_folder.check_teacher(tmp_path / "nowhere", small_split)
+
+
 def test_record_keeps_what_was_there(begin, config, small_split, tmp_path):
     begin(tmp_path)
     settings = results.settings(config, small_split, 0, "another command")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import tensorflow as tf
 from ml_collections import config_dict
 
 from dsl_tf.backbones._autoencoder import Autoencoder
@@ -42,7 +43,7 @@ def lesson(
     else:
         try:
             teacher = base.selected(passes, Path(folder), config, dense.train)
-        except (AssertionError, ValueError) as error:
+        except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(

@@ -6,6 +6,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import _budget, base
 from dsl_tf.plugins import choose
@@ -88,7 +89,13 @@ def interval(config: config_dict.ConfigDict, planned_steps: int) -> int:
 
 
 def _end_step(config: config_dict.ConfigDict, planned_steps: int) -> int:
-    return int(config.sparsity.end_fraction * planned_steps)
+    fraction = config.sparsity.end_fraction
+    check_keys(
+        "sparsity",
+        config.sparsity,
+        end_fraction=(0 < fraction <= 1, "above 0, at most 1"),
+    )
+    return int(fraction * planned_steps)
 
 
 #: A budget in bytes leaves so many weights.

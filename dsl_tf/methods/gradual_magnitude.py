@@ -17,7 +17,7 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.errors import UserError
+from dsl_tf.errors import UserError, check_keys
 from dsl_tf.layers.pruned import PrunedEmbedding, PrunedTables
 from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
 from dsl_tf.training.companions import Companion
@@ -67,6 +67,13 @@ def companion(
     """
     del seed
     settings = config.method.gradual_magnitude
+    begun, ended = settings.begin_fraction, settings.end_fraction
+    check_keys(
+        "method.gradual_magnitude",
+        settings,
+        begin_fraction=(0 <= begun < 1, "in [0, 1)"),
+        end_fraction=(begun < ended <= 1, "above begin_fraction, at most 1"),
+    )
     begin = int(settings.begin_fraction * planned_steps)
     end = int(settings.end_fraction * planned_steps)
     if not 1 <= settings.frequency <= end - begin:

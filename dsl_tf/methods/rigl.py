@@ -9,6 +9,7 @@ exchange falls is not taken, as in the original.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import check_keys
 from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.training.companions import Explorations
 
@@ -35,6 +36,10 @@ def explorations(
 ) -> Explorations:
     """Those of `dsl`, on RigL's schedule."""
     settings = config.method.rigl
+    end = settings.end_fraction
+    check_keys(
+        "method.rigl", settings, end_fraction=(0 < end <= 1, "above 0, at most 1")
+    )
     config = config.copy_and_resolve_references()
     config.sparsity.update(
         initial_update_ratio=settings.update_ratio,

@@ -47,6 +47,11 @@ SETTINGS = {
 _USERS_AT_ONCE = 256
 
 
+def teacher_folder(config: config_dict.ConfigDict) -> str:
+    """Of the run that is learnt from; "" where its pass is one of this run."""
+    return str(config.method.rkd.teacher)
+
+
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """A pass of the teacher, its ranking of all items, and a pass of the student."""
     settings, split = config.method.rkd, passes.split

@@ -39,6 +39,11 @@ SETTINGS = {
 _KINDS = {"full": FullTopology, "hierarchical": HierarchicalTopology}
 
 
+def teacher_folder(config: config_dict.ConfigDict) -> str:
+    """Of the run that is learnt from; "" where its pass is one of this run."""
+    return str(config.method.tkd.teacher)
+
+
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """A pass of the teacher, and one of the student."""
     settings = config.method.tkd

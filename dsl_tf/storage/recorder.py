@@ -49,13 +49,13 @@ class GradientRecorder(tf.Module):
             )
         if not 0 < share <= 1:
             raise UserError(f"`sampled_rows` must be in (0, 1]. Received: {share}.")
-        self.capacity = min(capacity, rows)
+        self._drawn = max(1, round(share * rows))
+        self.capacity = min(capacity, self._drawn)
         self.recording = tf.Variable(recording, trainable=False)
         self._count = tf.Variable(0, trainable=False)
         self._rows = tf.Variable(tf.zeros([self.capacity], tf.int64), trainable=False)
         self._sums = tf.Variable(tf.zeros([self.capacity, width]), trainable=False)
         self._place = tf.Variable(tf.fill([rows], -1), trainable=False)
-        self._share = share
         self._sampled: tf.Variable | None = None
         if share < 1:
             self._sampled = tf.Variable(tf.zeros([rows], tf.bool), trainable=False)
@@ -75,9 +75,8 @@ class GradientRecorder(tf.Module):
         weight = np.zeros(rows) if use is None else np.log(np.maximum(use, 1e-9))
         # The largest sums with Gumbel noise are such a draw (Vieira 2014).
         key = weight + generator.gumbel(size=rows)
-        count = max(1, round(self._share * rows))
         sampled = np.zeros(rows, bool)
-        sampled[np.argpartition(-key, count - 1)[:count]] = True
+        sampled[np.argpartition(-key, self._drawn - 1)[: self._drawn]] = True
         self._sampled.assign(sampled)
 
     def watch(self, rows: tf.Tensor, effective: tf.Tensor) -> tf.Tensor:

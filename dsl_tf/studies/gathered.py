@@ -18,6 +18,9 @@ LABELS = ("study", "cell", "backbone", "data", "method", "sparsity", "seed")
 #: The method that others are compared with, user by user.
 BASELINE = "dense"
 
+#: Methods that leave no weight out and do not read `sparsity.target`.
+_WITHOUT_SPARSITY = (BASELINE, "quantised", "autoemb", "popularity", "item_knn", "ease")
+
 #: Columns of the comparison, each `<metric>_<one of these>`.
 COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 
@@ -44,8 +47,9 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
       each other key that is an axis of the grid; `status` and `error`; of finished
       cells the metrics of the test set by their names, those of validation with
       `valid_` before them, those of the file that `budget.bytes` holds down with
-      `file_`; paired differences to the dense cell of the same backbone, data and seed
-      (`COMPARED`); every number of `cost.json` with `cost.` before its keys;
+      `file_`; `protocol`, and whether there was a `refit`; paired differences to the
+      dense cell of the same backbone, data and seed (`COMPARED`);
+      every number of `cost.json` with `cost.` before its keys;
       `instructions`, where they could be counted; `command`.
     """
     dense = {
@@ -84,7 +88,7 @@ def _labels(name: str, place: Place) -> dict[str, Any]:
     cell = place.cell
     config = cell.config
     sparsity = float(config.sparsity.target)
-    if config.method.name == BASELINE:
+    if config.method.name in _WITHOUT_SPARSITY:
         sparsity = 0.0
     elif config.budget.bytes:
         sparsity = math.nan  # what the bytes leave
@@ -120,6 +124,7 @@ def _numbers(run: Run) -> dict[str, Any]:
     if "budget" in run.cost:
         held = run.cost.get("files_metrics", {}).get(run.cost["budget"]["file"], {})
         numbers |= {f"file_{name}": held[name] for name in numbers if name in held}
+    numbers["protocol"], numbers["refit"] = run.protocol, run.config["train"]["refit"]
     numbers["best_epoch"] = run.metrics.get("best_epoch")
     return numbers | dict(_leaves(run.cost, "cost"))
 

@@ -106,7 +106,8 @@ class Table:
                 paper = self.paper.get((*line, *part), {})
                 cells += [_cell(group, value, paper) for value in self.values]
             rows.append(cells)
-        return TextTable(self.name, self.caption, header, rows, len(self.rows))
+        caption = " ".join([self.caption, *_protocols(frame)])
+        return TextTable(self.name, caption, header, rows, len(self.rows))
 
 
 class TextTable(NamedTuple):
@@ -186,11 +187,25 @@ def _cell(group: pd.DataFrame, value: Value, paper: Mapping[str, float]) -> str:
         return status + beside
     mean = float(found.mean())
     text = value.text(mean)
+    lost = (group["status"] == "failed").sum()
+    if lost:
+        text += f" [{lost} of {len(group)} failed]"
     if len(found) > 1:
         text += f" ± {value.text(float(found.std(ddof=1)))}"
     if published:
         text += f" (paper {value.text(published)}, {mean / published - 1:+.1%})"
     return text
+
+
+def _protocols(frame: pd.DataFrame) -> list[str]:
+    """How the finished cells were evaluated, in a sentence, if there are any."""
+    if "protocol" not in frame:
+        return []
+    finished = frame.dropna(subset=["protocol"])
+    names = ", ".join(sorted(set(finished["protocol"])))
+    refits = {True: "trained anew on training and validation", False: "no refit"}
+    how = " or ".join(refits[bool(each)] for each in sorted(set(finished["refit"])))
+    return [f"{names}; {how}."] if names else []
 
 
 def _label(name: str, value: object) -> str:

@@ -19,7 +19,11 @@ BACKBONES = plugins.names("dsl_tf.backbones")
 FASTER = {
     "cdae": {"train.epochs": 40, "train.batch_size": 32},
     "multvae": {"train.epochs": 25, "train.learning_rate": 5e-3},
-    "ultragcn": {"train.epochs": 24, "train.learning_rate": 3e-2},
+    "ultragcn": {
+        "train.epochs": 24,
+        "train.learning_rate": 3e-2,
+        "model.negative_weight": 30.0,
+    },
     "convncf": {
         "model.embedding_dim": 16,
         "model.channels": 8,

@@ -181,6 +181,7 @@ def test_as_a_dictionary_of_sums(capacity, batches):
 def test_only_the_sampled_rows_are_recorded():
     recorder = GradientRecorder(8, 1, capacity=8, recording=True, share=0.5)
     use = np.array([1, 1, 1, 1, 1e6, 1e6, 1e6, 1e6])
+    assert recorder.capacity == 4  # it takes no more memory than its rows
     recorder.resample(use, np.random.default_rng(0))
     feed(recorder, np.arange(8), np.ones((8, 1)), graph=True)
     assert recorded(recorder) == ([4, 5, 6, 7], [[1.0]] * 4)

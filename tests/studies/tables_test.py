@@ -33,6 +33,13 @@ def test_means_deviations_and_the_papers_numbers(table, frame):
     ]
 
 
+def test_seeds_that_failed_are_told(table, frame):
+    seeds = frame[(frame["method"] == "dsl") & (frame["sparsity"] == 0.5)].index
+    frame.loc[seeds[0], ["status", "recall@20"]] = ["failed", None]
+    (row,) = [row for row in table.show(frame, {}).rows if row[:2] == ["dsl", "0.5"]]
+    assert "[1 of 2 failed]" in row[2]
+
+
 def test_columns_are_parts(frame):
     table = Table("t", "", rows=("method",), columns=("sparsity",), values=(RECALL,))
     shown = table.show(frame, {})
@@ -64,7 +71,7 @@ def test_nothing_to_show(table, frame):
 def test_files(table, frame, tmp_path):
     table.show(frame, {}).write(tmp_path)
     lines = (tmp_path / "t1.md").read_text().splitlines()
-    assert lines[0] == table.caption
+    assert lines[0] == f"{table.caption} full_ranking; no refit."
     cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
     assert cells[:3] == ["dense", "0", "0.4250 ± 0.0707"]
     latex = (tmp_path / "t1.tex").read_text()
