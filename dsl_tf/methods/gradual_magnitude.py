@@ -16,12 +16,13 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from ml_collections import config_dict
 
+from dsl_tf.accounting.macs import Layers
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError, check_keys
 from dsl_tf.layers.pruned import PrunedEmbedding, PrunedTables
 from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
-from dsl_tf.training.companions import Companion
-from dsl_tf.types import Split
+from dsl_tf.training.companions import Companion, Spells
+from dsl_tf.types import Split, StepSize
 
 SETTINGS = {
     # Steps between two prunings.
@@ -100,18 +101,25 @@ class GradualMagnitude(keras.callbacks.Callback):
     Args:
       schedule: tells, for a number of steps done, whether to prune, and to which
         sparsity.
+
+    Attributes:
+      spells: between two prunings, where the model is a backbone.
     """
 
     def __init__(self, schedule: tfmot.sparsity.keras.PruningSchedule) -> None:
         super().__init__()
+        self.spells = Spells()
         self._supports_tf_logs = True
         self._schedule = schedule
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Prune where it is due."""
-        due, sparsity = self._schedule(self.model.optimizer.iterations)
+        steps = self.model.optimizer.iterations
+        due, sparsity = self._schedule(steps)
         if not bool(due):
             return
+        if isinstance(self.model, Backbone):
+            self.spells.end(int(steps), self.model)
         for layer in pruned_layers(self.model):
             table = {layer.name: layer.embeddings.numpy()}
             masks = _weights.largest(table, float(sparsity))
@@ -128,7 +136,20 @@ class GradualPruning(Companion):
 
     def __init__(self, callback: GradualMagnitude, end_step: int) -> None:
         super().__init__(callback)
+        self._spells = callback.spells
         self._end_step = end_step
+
+    def state(self) -> dict[str, Any]:
+        """What was multiplied before each pruning."""
+        return self._spells.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self._spells.restore(state)
+
+    def macs(self, steps: int, size: StepSize) -> Layers:
+        """The layers', dense at first, and sparser from one pruning to the next."""
+        return self._spells.macs(self.callback.model, steps, size)
 
     def row(self, since: int) -> dict[str, Any]:
         """The non-zeros of the tables."""

@@ -16,13 +16,14 @@ import numpy as np
 import tf_keras as keras
 from ml_collections import config_dict
 
+from dsl_tf.accounting.macs import Layers
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding, SoftThresholdTables
 from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.selection import Scores, highest
-from dsl_tf.training.companions import Companion
-from dsl_tf.types import Split
+from dsl_tf.training.companions import Companion, Spells
+from dsl_tf.types import Split, StepSize
 
 SETTINGS = {
     # Whose threshold is one number: global, row, dimension or weight.
@@ -92,10 +93,25 @@ class Search(Companion):
         del planned_steps, seed
         super().__init__(keras.callbacks.Callback())
         self._sparsity = config.sparsity.target
+        self._spells = Spells()
+
+    def state(self) -> dict[str, Any]:
+        """What was multiplied in each epoch."""
+        return self._spells.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self._spells.restore(state)
+
+    def macs(self, steps: int, size: StepSize) -> Layers:
+        """The layers', each epoch at the density that it ends with."""
+        return self._spells.macs(self.callback.model, steps, size)
 
     def row(self, since: int) -> dict[str, Any]:
         """The weights above their thresholds."""
         del since
+        model = self.callback.model
+        self._spells.end(int(model.optimizer.iterations), model)
         return {"nnz": sum(above for above, _ in self._counts())}
 
     def selectable(self) -> bool:

@@ -8,8 +8,9 @@ import tf_keras as keras
 
 from dsl_tf.accounting import macs
 from dsl_tf.accounting.macs import Layers, TrainingMacs
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
-from dsl_tf.types import StepSize
+from dsl_tf.types import LayerMacs, StepSize
 
 
 class Companion:
@@ -42,7 +43,11 @@ class Companion:
         return {}
 
     def macs(self, steps: int, size: StepSize) -> Layers:
-        """What it multiplied and added itself in so many steps of a size, by parts."""
+        """What it multiplied and added itself in so many steps of a size, by parts.
+
+        Where it changed the density of the tables, the layers of the model are among
+        the parts, which are otherwise taken at the densities of the end.
+        """
         del steps, size
         return {}
 
@@ -60,6 +65,51 @@ class Companion:
     def done(self) -> bool:
         """Whether a pass that is selected on validation ends after this epoch."""
         return False
+
+
+class Spells:
+    """What the layers of a model took while the density of its tables changed.
+
+    Each spell counts from the one before; JSON has them all.
+    """
+
+    def __init__(self) -> None:
+        self._spells: list[tuple[int, dict[str, LayerMacs]]] = []
+
+    def end(self, step: int, model: Backbone) -> None:
+        """A spell ends after so many steps of the pass, with the densities of now."""
+        self._spells.append((step, macs.of_layers(model)))
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        spells = [
+            [step, {name: [*map(float, taken)] for name, taken in layers.items()}]
+            for step, layers in self._spells
+        ]
+        return {"spells": spells}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """As it was in `state()`."""
+        self._spells = [
+            (step, {name: LayerMacs(*values) for name, values in layers.items()})
+            for step, layers in state["spells"]
+        ]
+
+    def macs(self, model: Backbone, steps: int, size: StepSize) -> Layers:
+        """Of the layers in a pass of so many steps; the last are at today's densities.
+
+        Args:
+          model: as the pass left it.
+          steps: of the pass.
+          size: of a step.
+        """
+        each: dict[str, list[TrainingMacs]] = {}
+        before = 0
+        for step, layers in [*self._spells, (steps, macs.of_layers(model))]:
+            for name, taken in macs.training(layers, step - before, size).items():
+                each.setdefault(name, []).append(taken)
+            before = step
+        return {name: macs.summed(taken) for name, taken in each.items()}
 
 
 class Explorations(Companion):

@@ -4,6 +4,7 @@ import rich.console
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
+from dsl_tf.accounting import macs
 from dsl_tf.errors import UserError
 from dsl_tf.layers.pruned import PrunedEmbedding
 from dsl_tf.methods import base, gradual_magnitude
@@ -81,6 +82,17 @@ def test_only_the_sparse_epochs_are_selected(small_config, small_split, tmp_path
         size = weight.shape[0] * weight.shape[1]
         assert weight.nnz == np.count_nonzero(weight.mask()) == round(0.2 * size)
     assert nonzeros[-1] == sum(w.nnz for w in trained.model.sparse_weights())
+    # What was dense before the last pruning is counted as such.
+    taken = trained.passes[0].cost
+    last = macs.training(macs.of_layers(trained.model), taken.steps, taken.size)
+    tables = gradual_magnitude.make_tables(small_config, small_split, 0)
+    whole, _ = base.make_model(small_split, small_config, tables, 0)
+    first = macs.training(macs.of_layers(whole), taken.steps, taken.size)
+    mine, sparse, dense = (
+        macs.summed(layers[name] for name in first).forward
+        for layers in (taken.layers, last, first)
+    )
+    assert 1.1 * sparse < mine < dense
     # Nothing was saved in training.
     dense = trained.passes[0].cost.state_bytes
     packed = sum(v.numpy().nbytes for v in trained.model.weights)
