@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from dsl_tf.evaluation.ranking import Score
 from dsl_tf.export import artefacts, saved_model
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.saved_model import ServingModule
-from dsl_tf.files import replacing
 from dsl_tf.methods import base as methods
 from dsl_tf.reports import html, runs, tables
 from dsl_tf.training.evaluator import Evaluator
@@ -63,7 +61,7 @@ def train(
     split = _load(config, console)
     for seed, folder in zip(config.seeds, members, strict=True):
         _run(config, split, seed, folder, command, console)
-    _gather(output_dir, members)
+    results.gather(output_dir, members)
     tables.summary(runs.read_run(output_dir), console)
 
 
@@ -182,7 +180,7 @@ def evaluate(output_dir: Path) -> None:
         config, split, trained = _restore(folder, console)
         _evaluate(config, split, trained, folder)
         html.write_report(folder)
-    _gather(output_dir, members)
+    results.gather(output_dir, members)
     tables.summary(runs.read_run(output_dir), console)
 
 
@@ -205,7 +203,7 @@ def export(
     if serving_dir is None:
         _export(config, split, trained, folder, results.read(folder, results.COST))
         html.write_report(folder)
-        _gather(output_dir, run_folder.found_members(output_dir))
+        results.gather(output_dir, run_folder.found_members(output_dir))
         for name in results.read(folder, results.COST)["files"]:
             console.print(output_dir / name, highlight=False, soft_wrap=True)
         return
@@ -295,16 +293,3 @@ def _check_exportable(trained: methods.Trained) -> None:
             "The run's model must have vectors of users and items; this one is there "
             f"to be compared with. Received: {trained.model.name}."
         )
-
-
-def _gather(output_dir: Path, members: list[Path]) -> None:
-    """Write the means of several seeds, and the best seed's exports, on top."""
-    if members == [output_dir]:
-        return
-    metrics = results.mean_and_deviation(members)
-    best = output_dir / f"seed_{metrics['best_seed']}"
-    for name in results.read(best, results.COST)["files"]:
-        with replacing(output_dir / name) as partial:
-            copy = shutil.copytree if (best / name).is_dir() else shutil.copy
-            copy(best / name, partial)
-    results.write(output_dir, results.METRICS, metrics)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,6 +196,24 @@ def mean_and_deviation(folders: list[Path]) -> dict[str, Any]:
     scores = [run["valid"].get(selection_metric(cutoffs), 0.0) for run in each]
     result["best_epoch"] = [run["best_epoch"] for run in each]
     return {**result, "seeds": seeds, "best_seed": seeds[int(np.argmax(scores))]}
+
+
+def gather(folder: Path, members: list[Path]) -> None:
+    """Write the means of several seeds, and the best seed's exports, on top.
+
+    Args:
+      folder: of the run.
+      members: its folder of each seed; nothing is to be done where it is one's own.
+    """
+    if members == [folder]:
+        return
+    metrics = mean_and_deviation(members)
+    best = folder / f"seed_{metrics['best_seed']}"
+    for name in read(best, COST)["files"]:
+        with replacing(folder / name) as partial:
+            copy = shutil.copytree if (best / name).is_dir() else shutil.copy
+            copy(best / name, partial)
+    write(folder, METRICS, metrics)
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
