@@ -63,8 +63,10 @@ def by_sparsity(
         "budget", config.budget, least_density=(0 < density <= 1, "above 0, at most 1")
     )
     limit, formats, rests = config.budget.bytes, _formats(config), Rests()
+    tried: list[DeviceSizes] = []
     for changes, narrower in _halvings(config):
         sizes = _sizes(narrower, split, seed, rests)
+        tried = [*tried[-1:], sizes]
         dense = _first_dense(sizes, formats, limit)
         if dense is not None:
             return {**changes, "budget.format": dense, "sparsity.target": 0.0}
@@ -79,7 +81,8 @@ def by_sparsity(
                 "budget.format": formats[-1],
                 "sparsity.target": sparsity,
             }
-    raise _too_small(config, min(sizes.file(coding, least), _least(sizes, formats)))
+    smallest = [_least(each, formats) for each in tried]
+    raise _too_small(config, min(sizes.file(coding, least), *smallest))
 
 
 def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[st
     while fits and (dense := _first_dense(sizes(fits), formats, limit)) is None:
         fits -= 1
     if not fits:
-        raise _too_small(config, _least(sizes(1), formats))
+        raise _too_small(config, min(_least(sizes(each), formats) for each in (1, 2)))
     return {"budget.format": dense, "sparsity.target": 1.0 - fits / widest}
 
 
@@ -156,7 +159,11 @@ def _first_dense(sizes: DeviceSizes, formats: list[str], limit: int) -> str | No
 
 
 def _least(sizes: DeviceSizes, formats: list[str]) -> int:
-    """Bytes of the smallest file with all weights of its tables."""
+    """Bytes of the smallest file with all weights of its tables.
+
+    Rows of two columns may take a few less than those of one: of half precision and
+    four bits two are stored together.
+    """
     return min(sizes.file(_coding(name), sizes.positions) for name in formats)
 
 

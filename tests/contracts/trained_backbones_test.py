@@ -79,7 +79,8 @@ def _assert_exact_budget_that_moved(folder):
         for model in (initial, trained)
     )
     assert after.sum() == before.sum() == round(0.5 * after.size)
-    assert 0.05 < np.mean(before != after) < 0.95
+    # How far depends on the gradients that explorations find; MultVAE has two of them.
+    assert 0.02 < np.mean(before != after) < 0.98
 
 
 def _assert_structure(folder):
