@@ -16,13 +16,12 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf.accounting.macs import Layers
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError, check_keys
 from dsl_tf.layers.pruned import PrunedEmbedding, PrunedTables
 from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
-from dsl_tf.training.companions import Companion, Spells
-from dsl_tf.types import Split, StepSize
+from dsl_tf.training.companions import Companion, Spells, Thinning
+from dsl_tf.types import Split
 
 SETTINGS = {
     # Steps between two prunings.
@@ -126,7 +125,7 @@ class GradualMagnitude(keras.callbacks.Callback):
             layer.prune(masks[layer.name])
 
 
-class GradualPruning(Companion):
+class GradualPruning(Thinning):
     """Gradual pruning as what goes along with a pass.
 
     Args:
@@ -135,21 +134,8 @@ class GradualPruning(Companion):
     """
 
     def __init__(self, callback: GradualMagnitude, end_step: int) -> None:
-        super().__init__(callback)
-        self._spells = callback.spells
+        super().__init__(callback, callback.spells)
         self._end_step = end_step
-
-    def state(self) -> dict[str, Any]:
-        """What was multiplied before each pruning."""
-        return self._spells.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state()`."""
-        self._spells.restore(state)
-
-    def macs(self, steps: int, size: StepSize) -> Layers:
-        """The layers', dense at first, and sparser from one pruning to the next."""
-        return self._spells.macs(self.callback.model, steps, size)
 
     def row(self, since: int) -> dict[str, Any]:
         """The non-zeros of the tables."""

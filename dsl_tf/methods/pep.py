@@ -16,14 +16,13 @@ import numpy as np
 import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf.accounting.macs import Layers
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding, SoftThresholdTables
 from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.selection import Scores, highest
-from dsl_tf.training.companions import Companion, Spells
-from dsl_tf.types import Split, StepSize
+from dsl_tf.training.companions import Spells, Thinning
+from dsl_tf.types import Split
 
 SETTINGS = {
     # Whose threshold is one number: global, row, dimension or weight.
@@ -78,7 +77,7 @@ def found(model: keras.Model, sparsity: float) -> dict[str, np.ndarray]:
     return masks
 
 
-class Search(Companion):
+class Search(Thinning):
     """Ends the search when the weights above their thresholds are within the budget.
 
     Args:
@@ -91,24 +90,11 @@ class Search(Companion):
         self, config: config_dict.ConfigDict, planned_steps: int, seed: int
     ) -> None:
         del planned_steps, seed
-        super().__init__(keras.callbacks.Callback())
+        super().__init__(keras.callbacks.Callback(), Spells())
         self._sparsity = config.sparsity.target
-        self._spells = Spells()
-
-    def state(self) -> dict[str, Any]:
-        """What was multiplied in each epoch."""
-        return self._spells.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state()`."""
-        self._spells.restore(state)
-
-    def macs(self, steps: int, size: StepSize) -> Layers:
-        """The layers', each epoch at the density that it ends with."""
-        return self._spells.macs(self.callback.model, steps, size)
 
     def row(self, since: int) -> dict[str, Any]:
-        """The weights above their thresholds."""
+        """The weights above their thresholds; an epoch is a spell of its end."""
         del since
         model = self.callback.model
         self._spells.end(int(model.optimizer.iterations), model)

@@ -112,6 +112,31 @@ class Spells:
         return {name: macs.summed(taken) for name, taken in each.items()}
 
 
+class Thinning(Companion):
+    """Makes the tables sparser in a pass, whose layers are counted by spells.
+
+    Args:
+      callback: see `Companion`.
+      spells: who ends them does so before the density changes.
+    """
+
+    def __init__(self, callback: keras.callbacks.Callback, spells: Spells) -> None:
+        super().__init__(callback)
+        self._spells = spells
+
+    def state(self) -> dict[str, Any]:
+        """The spells so far."""
+        return self._spells.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self._spells.restore(state)
+
+    def macs(self, steps: int, size: StepSize) -> Layers:
+        """The layers', spell by spell."""
+        return self._spells.macs(self.callback.model, steps, size)
+
+
 class Explorations(Companion):
     """Dynamic sparse training, with its exchanges in the history.
 
