@@ -120,7 +120,7 @@ class UltraGCN(TableVectors, DotProductBackbone):
         self.tables = tables.user_item(embedding_dim, "ultragcn", initial)
         d_u, d_i = degrees(split.train, self.num_users, self.num_items)
         if outside := isolated(d_u, d_i):
-            self.findings = (f"{outside}: as positives they teach nothing.",)
+            self.findings = (f"{outside}: they are never a positive.",)
         beta = np.divide(np.sqrt(d_u + 1), d_u, where=d_u > 0, out=np.zeros(len(d_u)))
         self._user_beta = tf.constant(beta, tf.float32)
         self._item_beta = tf.constant(1 / np.sqrt(d_i + 1), tf.float32)

@@ -117,7 +117,7 @@ class Thinning(Companion):
 
     Args:
       callback: see `Companion`.
-      spells: who ends them does so before the density changes.
+      spells: of the pass; what changes the density ends them.
     """
 
     def __init__(self, callback: keras.callbacks.Callback, spells: Spells) -> None:
