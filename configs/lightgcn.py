@@ -27,6 +27,12 @@ from dsl_tf.configs import base
 #: those of training; a random validation part is easier, and prefers other values.
 TUNED = {
     "demo": {"train.epochs": 20, "train.batch_size": 2048, "train.negatives": 256},
+    # Of a size like demo's; nothing was tuned here.
+    "ml-100k": {
+        "train.epochs": 20,
+        "train.batch_size": 2048,
+        "train.negatives": 256,
+    },
     "gowalla": {
         "data.validation": "latest",
         "train.epochs": 32,

@@ -29,6 +29,8 @@ from dsl_tf.configs import base
 #: weights.
 TUNED = {
     "demo": {"train.epochs": 20, "train.batch_size": 2048},
+    # Of a size like demo's; nothing was tuned here.
+    "ml-100k": {"train.epochs": 20, "train.batch_size": 2048},
     "own": {"train.batch_size": 1024, "train.negatives": 128},
     # For validation see configs/lightgcn.py. Rate, epochs and negative weight were
     # chosen on Gowalla: docs/results.md.

@@ -1,5 +1,7 @@
 """What the studies share: the paper's published numbers, and common values."""
 
+from collections.abc import Iterable
+
 #: The paper's names of methods are ours, but for these.
 DENSE, DSL = "dense", "dsl"
 
@@ -10,8 +12,22 @@ NO_FILES = {"export.formats": ()}
 #: epoch of the demo data.
 FEW_VALIDATIONS = {"train.validate_every": 5, "train.patience": 0}
 
+#: Where a study is to take minutes: what is built in, and real data as small.
+QUICK_DATA = ("demo", "ml-100k")
+
+#: Of both, one backbone each.
+QUICK_FILES = ("configs/neumf.py:demo", "configs/mf.py:ml-100k")
+
+#: Of the paper's figures and its Table 4, but on the smallest of its data.
+FULL_FILES = ("configs/neumf.py:ml-1m", "configs/lightgcn.py:ml-1m")
+
 #: Sparsities of DSL Figure 2.
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def files(backbones: Iterable[str], data: Iterable[str]) -> tuple[str, ...]:
+    """Configs of all backbones for all data sets."""
+    return tuple(f"configs/{name}.py:{each}" for name in backbones for each in data)
 
 
 def recall_ndcg(recall: float, ndcg: float) -> dict[str, float]:

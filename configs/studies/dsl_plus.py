@@ -19,11 +19,14 @@ def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
     if quick:
-        grid = _blocks("configs/mf.py:demo", (0.9,), (0.0, 0.5, 1.0))
+        files = base.files(("mf",), base.QUICK_DATA)
+        grid = _blocks(files, (0.9,), (0.0, 0.5, 1.0))
     else:
         grid = [
-            *_blocks("configs/mf.py:ml-1m", (0.8, 0.9, 0.95), (0.0, 0.25, 0.5, 0.75)),
-            *_blocks("configs/lightgcn.py:gowalla", (0.9,), (0.0, 0.5)),
+            *_blocks(
+                ("configs/mf.py:ml-1m",), (0.8, 0.9, 0.95), (0.0, 0.25, 0.5, 0.75)
+            ),
+            *_blocks(("configs/lightgcn.py:gowalla",), (0.9,), (0.0, 0.5)),
         ]
     return Study(
         title="DSL where few weights are left",
@@ -58,12 +61,12 @@ def get_config(size: str = "full") -> Study:
 
 
 def _blocks(
-    file: str, sparsities: tuple[float, ...], powers: tuple[float, ...]
+    files: tuple[str, ...], sparsities: tuple[float, ...], powers: tuple[float, ...]
 ) -> list[dict]:
-    sparse = {"config": file, "sparsity.target": sparsities}
+    sparse = {"config": files, "sparsity.target": sparsities}
     columns = {_COLUMNS: ("nested", "random")}
     return [
-        {"config": file, "method.name": "dense"},
+        {"config": files, "method.name": "dense"},
         {**sparse, "method.name": ("dsl", "random_pruning")},
         {**sparse, "method.name": "dsl_plus", _POWER: powers, **columns},
         {**sparse, "method.name": "sparserec", _NMF: (True, False), _ROWS: 1.0},

@@ -15,12 +15,7 @@ _PRUNING = ("dsl", "random_pruning", "magnitude_pruning", "lottery_ticket")
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    files = (
-        ("configs/neumf.py:demo",)
-        if quick
-        else ("configs/neumf.py:ml-1m", "configs/lightgcn.py:ml-1m")
-    )
-    methods = ("dsl", "random_pruning", "magnitude_pruning") if quick else _PRUNING
+    files = base.QUICK_FILES if quick else base.FULL_FILES
     sparsities = (0.5, 0.8, 0.9) if quick else base.SPARSITIES
     return Study(
         title="Quality over sparsity (DSL Figure 2)",
@@ -33,10 +28,11 @@ def get_config(size: str = "full") -> Study:
         ),
         grid=(
             {"config": files, "method.name": "dense"},
-            {"config": files, "method.name": methods, "sparsity.target": sparsities},
+            {"config": files, "method.name": _PRUNING, "sparsity.target": sparsities},
         ),
         seeds=(0,) if quick else (0, 1, 2),
-        keys=base.NO_FILES,
+        # Half of what is left in a round, where it is to be quick.
+        keys=base.NO_FILES | ({"method.lottery_ticket.share": 0.5} if quick else {}),
         exhibits=(
             *(
                 Lines(
@@ -45,7 +41,7 @@ def get_config(size: str = "full") -> Study:
                     x="sparsity",
                     y=metric,
                     panels="backbone",
-                    where={"method": methods},
+                    where={"method": _PRUNING},
                     levels={"method": "dense"},
                 )
                 for metric in ("recall@20", "ndcg@20")

@@ -12,11 +12,7 @@ from dsl_tf.studies.plan import Study
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    files = (
-        ("configs/neumf.py:demo",)
-        if quick
-        else ("configs/neumf.py:ml-1m", "configs/lightgcn.py:ml-1m")
-    )
+    files = base.QUICK_FILES if quick else base.FULL_FILES
     sparsities = (0.5, 0.8) if quick else (0.3, 0.5, 0.8)
     intervals = (20, 100, 500) if quick else (10, 30, 100, 300, 1000, 3000)
     ratios = (0.1, 0.5, 0.9) if quick else (0.1, 0.3, 0.5, 0.7, 0.9)

@@ -12,11 +12,11 @@ from dsl_tf.studies.plan import Study
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    names = ("neumf", "lightgcn")
-    data = dict.fromkeys(names, "demo" if quick else "ml-1m")
-    files = [f"configs/{name}.py:{data[name]}" for name in names]
-    if not quick:
-        files.append("configs/lightgcn.py:gowalla")
+    files = (
+        (*base.QUICK_FILES, "configs/lightgcn.py:demo")
+        if quick
+        else (*base.FULL_FILES, "configs/lightgcn.py:gowalla")
+    )
     shown = [(f.partition(":")[0][8:-3], f.partition(":")[2]) for f in files]
     return Study(
         title="Sparsity by popularity (DSL Figure 4)",
@@ -28,7 +28,7 @@ def get_config(size: str = "full") -> Study:
         ),
         grid=(
             {
-                "config": tuple(files),
+                "config": files,
                 "method.name": "dsl",
                 "sparsity.target": (0.5, 0.8),
             },

@@ -12,11 +12,11 @@ from dsl_tf.studies.plan import Study
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    data = "demo" if quick else "ml-1m"
-    files = [f"configs/{name}.py:{data}" for name in ("multvae", "lightgcn")]
+    data = base.QUICK_DATA if quick else ("ml-1m",)
+    files = base.files(("multvae", "lightgcn"), data)
     if not quick:
-        files.append("configs/lightgcn.py:gowalla")
-    pruned = {"config": tuple(files), "sparsity.target": 0.5}
+        files = (*files, "configs/lightgcn.py:gowalla")
+    pruned = {"config": files, "sparsity.target": 0.5}
     dsl = {**pruned, "method.name": "dsl", "growth.horizon": "auto"}
     return Study(
         title="Convergence of the training loss (DSL Figure 5)",
@@ -25,7 +25,7 @@ def get_config(size: str = "full") -> Study:
             "with different initial update ratios and update intervals."
         ),
         grid=(
-            {"config": tuple(files), "method.name": "dense"},
+            {"config": files, "method.name": "dense"},
             {**pruned, "method.name": "random_pruning"},
             {**dsl, "sparsity.initial_update_ratio": (0.1, 0.5, 0.9)},
             {**dsl, "sparsity.update_interval": (50, 500)},

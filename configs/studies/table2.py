@@ -30,7 +30,7 @@ def get_config(size: str = "full") -> Study:
     both = ({"method.name": "dense"}, {"method.name": "dsl", "sparsity.target": 0.5})
     if size == "quick":
         names = ("neumf", "cdae", "multvae", "lightgcn", "ultragcn")
-        files = tuple(f"configs/{name}.py:demo" for name in names)
+        files = ("configs/convncf.py:demo", *base.files(names, base.QUICK_DATA))
         return _study(
             [{"config": files, **each} for each in both],
             Table(
@@ -41,13 +41,9 @@ def get_config(size: str = "full") -> Study:
                 values=_VALUES,
             ),
         )
-    small = tuple(
-        f"configs/{name}.py:{data}"
-        for name in ("neumf", "convncf", "multvae", "cdae")
-        for data in _SMALL
-    )
-    light = tuple(f"configs/lightgcn.py:{data}" for data in _LARGE)
-    ultra = tuple(f"configs/ultragcn.py:{data}" for data in _LARGE)
+    small = base.files(("neumf", "convncf", "multvae", "cdae"), _SMALL)
+    light = base.files(("lightgcn",), _LARGE)
+    ultra = base.files(("ultragcn",), _LARGE)
     return _study(
         [
             *({"config": small, **each} for each in both),

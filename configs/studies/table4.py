@@ -14,11 +14,7 @@ _SCHEDULE, _REPLACES = "sparsity.schedule", "sparsity.exploration_replaces_step"
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
-    files = (
-        ("configs/neumf.py:demo",)
-        if quick
-        else ("configs/neumf.py:ml-1m", "configs/lightgcn.py:ml-1m")
-    )
+    files = base.QUICK_FILES if quick else base.FULL_FILES
     return Study(
         title="Decay of the update ratio (DSL Table 4)",
         question=(

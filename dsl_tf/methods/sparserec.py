@@ -13,8 +13,10 @@ The paper's abstract is all that this is built on, so its settings are our readi
 
 They are a mask, a horizon and a setting of the recorder of the one engine. With packed
 tables no gradient of a table's shape exists in any case. That of a graph model's table
-comes in blocks of rows, each with all its columns: TensorFlow has no product that is
-computed at given places, so the sample saves memory there, and no products.
+comes in blocks of rows, each with all its columns: the sample saves memory there, and
+no products. TensorFlow has no product that is computed at given places, and one made
+of gathers takes several times as long as that of all rows, up to the greatest
+sparsities (`python -m benchmarks.last_hop`).
 """
 
 import dataclasses
