@@ -33,6 +33,7 @@ def get_config(size: str = "full") -> Study:
         files = ("configs/convncf.py:demo", *base.files(names, base.QUICK_DATA))
         return _study(
             [{"config": files, **each} for each in both],
+            {},
             Table(
                 "table2",
                 "Dense and at half the weights.",
@@ -50,6 +51,7 @@ def get_config(size: str = "full") -> Study:
             *({"config": light, _LAYERS: (3, 4), **each} for each in both),
             *({"config": ultra, _WIDTH: (64, 128), **each} for each in both),
         ],
+        {"train.refit": True},
         Table(
             "table2_small",
             "Dense and at half the weights.",
@@ -80,7 +82,7 @@ def get_config(size: str = "full") -> Study:
     )
 
 
-def _study(grid: list[dict], *tables: Table) -> Study:
+def _study(grid: list[dict], keys: dict, *tables: Table) -> Study:
     return Study(
         title="Every backbone, dense and with DSL (DSL Table 2)",
         question=(
@@ -92,6 +94,6 @@ def _study(grid: list[dict], *tables: Table) -> Study:
             "its thousand epochs, which no run here has."
         ),
         grid=grid,
-        keys={**base.NO_FILES, "train.refit": True},
+        keys={**base.NO_FILES, **keys},
         exhibits=tables,
     )
