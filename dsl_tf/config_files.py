@@ -15,7 +15,15 @@ from absl import flags
 from ml_collections import config_dict, config_flags
 
 import dsl_tf
+from dsl_tf import plugins
 from dsl_tf.errors import UserError
+
+#: Keys whose values are plug-ins: the package, and what one is called. Data sets are
+#: told by whoever reads them, before anything is read; their package takes seconds.
+_PLUGINS = {
+    "method.name": ("dsl_tf.methods", "method"),
+    "model.name": ("dsl_tf.backbones", "backbone"),
+}
 
 
 def find(name: str) -> Path:
@@ -155,6 +163,20 @@ def completed(values: Mapping[str, Any]) -> config_dict.ConfigDict:
                 node = node[section]
             node[name] = default
     return config
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Make sure that there are the methods and backbones that keys name.
+
+    Args:
+      values: of a config, by its dotted keys; keys that name none are passed over.
+
+    Raises:
+      UserError: there is no such one; the message lists those that exist.
+    """
+    for key, (package, kind) in _PLUGINS.items():
+        if key in values:
+            plugins.check(package, values[key], kind)
 
 
 def flatten(config: config_dict.ConfigDict, prefix: str = "") -> dict[str, Any]:

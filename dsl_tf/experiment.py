@@ -56,6 +56,7 @@ def train(
     """
     console = rich.console.Console()
     members = run_folder.members(output_dir, config.seeds)
+    config_files.check_names(config_files.flatten(config))
     artefacts.check(**_export_settings(config))
     run_folder.claim(output_dir, config, resume, overwrite)
     split = _load(config, console)

@@ -6,7 +6,7 @@ Every mistake is a `UserError` of one line, within a second.
 import dataclasses
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -242,20 +242,31 @@ def _read_config(
     if chosen and not colon and config_files.takes_data(path):
         config = config_files.load(path, chosen)
         overrides = config_files.override(config, keys)
-    _check_budget(config, overrides)
+    if config.budget.bytes < 0:
+        raise UserError(
+            f"`budget.bytes` must be at least 0. Received: {config.budget.bytes}."
+        )
+    config_files.check_names(config_files.flatten(config))
+    check_budget(config, overrides)
     return config, overrides
 
 
-def _check_budget(config: config_dict.ConfigDict, overrides: dict[str, Any]) -> None:
-    """A budget in bytes picks what else a user could have asked for."""
-    asked = config.budget.bytes
-    if asked < 0:
-        raise UserError(f"`budget.bytes` must be at least 0. Received: {asked}.")
-    picked = [key for key in _PICKED if key in overrides]
+def check_budget(config: config_dict.ConfigDict, given: Mapping[str, Any]) -> None:
+    """A budget in bytes picks what else a user could have asked for.
+
+    Args:
+      config: the whole config.
+      given: keys that the user set or varies, and what the message says of them.
+
+    Raises:
+      UserError: both are asked for.
+    """
+    asked = given.get("budget.bytes", config.budget.bytes)
+    picked = [key for key in _PICKED if key in given]
     if asked and picked:
         raise UserError(
             f"`budget.bytes` picks `{picked[0]}`: only one of the two can be given. "
-            f"Received: budget.bytes={asked}, {picked[0]}={overrides[picked[0]]}."
+            f"Received: budget.bytes={asked}, {picked[0]}={given[picked[0]]}."
         )
 
 

@@ -50,13 +50,21 @@ def find(package: str, name: str, kind: str) -> ModuleType:
     Raises:
       UserError: no such plug-in; the message lists those that exist.
     """
+    check(package, name, kind)
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+
+
+def check(package: str, name: str, kind: str) -> None:
+    """Make sure that a plug-in exists, without its import; see `find`.
+
+    Raises:
+      UserError: it does not; the message lists those that do.
+    """
     known = names(package)
-    wanted = name.replace("_", "-")
-    if wanted not in known:
+    if name.replace("_", "-") not in known:
         raise UserError(
             f"The {kind} must be one of {', '.join(known)}. Received: {name!r}."
         )
-    return importlib.import_module(f"{package}.{wanted.replace('-', '_')}")
 
 
 def settings(package: str) -> dict[str, dict[str, Any]]:
@@ -71,7 +79,7 @@ def settings(package: str) -> dict[str, dict[str, Any]]:
     return literals(package, "SETTINGS")
 
 
-def literals(package: str, name: str) -> dict[str, dict[str, Any]]:
+def literals(package: str, name: str) -> dict[str, Any]:
     """What the modules of a package call by a name, where they do.
 
     Read from the source: a config needs it at once, and the import of all plug-ins,

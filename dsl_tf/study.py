@@ -162,7 +162,8 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_multi_string(
         "set",
         [],
-        "KEY=VALUE of every run's config, such as train.epochs=3; repeatable.",
+        "KEY=VALUE of every run's config, such as train.epochs=3, where the grid has "
+        "no such key; repeatable.",
         **where,
     )
     flags.DEFINE_bool(

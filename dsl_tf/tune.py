@@ -68,14 +68,11 @@ def _search(values: flags.FlagValues, keys: Sequence[str]) -> search.Search:
     varied = dict(map(space.parse, values.vary))
     if not varied:
         varied = space.declared(config_files.find(values.config.split(":")[0]), config)
+    found = space.distributions(varied, config)
+    given = {key: space.shown(each) for key, each in found.items()}
+    run_flags.check_budget(config, command.overrides | given)
     folder = values.output_dir or f"tunings/{command.output_dir.name}"
-    return search.Search(
-        Path(folder),
-        config,
-        space.distributions(varied, config),
-        values.sampler,
-        values.pruner,
-    )
+    return search.Search(Path(folder), config, found, values.sampler, values.pruner)
 
 
 def _run(

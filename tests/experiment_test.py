@@ -76,6 +76,17 @@ def several(config, tmp_path_factory, _runs):
     return _runs["several"]
 
 
+@pytest.mark.parametrize("key", ["method.name", "model.name"])
+def test_a_wrong_name_is_told_before_anything_is_read_or_deleted(
+    config, tmp_path, monkeypatch, key
+):
+    monkeypatch.setattr(experiment.data, "load_split", _kill)
+    monkeypatch.setattr(experiment.run_folder, "claim", _kill)
+    config.update_from_flattened_dict({key: "dls"})
+    with pytest.raises(UserError, match=r"must be one of .*\. Received: 'dls'\."):
+        experiment.train(config, tmp_path, overwrite=True)
+
+
 def _contents(folder):
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 

@@ -180,6 +180,14 @@ def test_export(run):
             "picks `sparsity.target`: only one of the two can be given. Received: "
             "budget.bytes=9000, sparsity.target=0.9.",
         ),
+        (
+            ["--config=configs/mf.py", "--config.method.name=dls"],
+            "The method must be one of autoemb, dense, dsl,",
+        ),
+        (
+            ["--config=configs/mf.py", "--config.model.name=fm"],
+            "The backbone must be one of cdae,",
+        ),
         (["--mode=evaluate"], "needs --output_dir"),
         (
             ["--mode=evaluate", "--output_dir={run}", "--config=a.py"],

@@ -17,13 +17,14 @@ from dsl_tf.studies.plan import Study
 from dsl_tf.studies.tables import Table
 
 def get_config(size="full"):
-    methods = ("popularity", "no_such_method", "dense")
+    methods = ("popularity", "quantised", "dense")
     return Study(
         title="Three methods",
         question="Which of them is there?",
         grid=({{"config": "configs/mf.py:own", "method.name": methods}},),
         keys={{
             "data.path": {path!r},
+            "method.quantised.bits": 3,  # which there are not
             "train.epochs": 1 if size == "quick" else 1000,
             "train.patience": 0,
             "export.formats": (),
@@ -55,10 +56,10 @@ def test_one_failure_does_not_stop_the_others(config, tmp_path, capsys):
     results = pd.read_csv(root / "results.csv").set_index("method")
     assert list(results["status"]) == ["done", "failed", "done"]
     assert results["recall@20"].notna().sum() == 2
-    assert "no_such_method" in results["error"]["no_such_method"]
-    assert results["error"]["no_such_method"] in said
+    assert "method.quantised.bits" in results["error"]["quantised"]
+    assert results["error"]["quantised"] in said
     assert "2 of 3 done, 1 failed" in said
-    assert "no_such_method" in (root / "index.html").read_text()
+    assert "method.quantised.bits" in (root / "index.html").read_text()
     # Once more: what is done stays, what failed is tried again.
     reports = list(root.glob("cells/*/report.html"))
     before = [report.stat().st_mtime_ns for report in reports]
@@ -114,8 +115,8 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
     assert code == 0
     assert not root.exists()
     assert "mf-own-dense-seed0" in said
-    assert "1 of 3 would fail: The method must be one of" in said
-    assert "no_such_method" in said
+    assert "1 of 3 would fail: `method.quantised.bits` must be one of" in said
+    assert "mf-own-quantised-seed0" in said
     assert "minutes are left" in said
 
 
@@ -130,6 +131,8 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
         (["--config={}:quick", "--jobs=0"], "jobs"),
         (["--config={}:quick", "--no_such_flag"], "no_such_flag"),
         (["--config={}:quick", "--set=train.epoch=3"], "Did you mean train.epochs"),
+        (["--config={}:quick", "--set=seeds=1,2"], "--seeds=0,1"),
+        (["--config={}:quick", "--set=method.name=dsl"], "cannot be set for every"),
     ],
 )
 def test_a_mistake_is_one_line(config, capsys, arguments, rule):

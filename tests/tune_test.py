@@ -49,6 +49,28 @@ def test_a_search_goes_on_where_it_stopped(small_csv, tmp_path, capsys):
         (["--config=configs/mf.py", "--vary=train.epoch=1,2"], "Did you mean"),
         (["--config=configs/mf.py", "--config.train.epoch=1"], "Did you mean"),
         (["--config=configs/mf.py", "--sampler=best"], "sampler"),
+        (
+            ["--config=configs/mf.py", "--config.method.name=dls"],
+            "The method must be one of autoemb, dense, dsl,",
+        ),
+        (["--config=configs/mf.py", "--vary=method.name=dsl,rgl"], "Received: 'rgl'"),
+        (
+            [
+                "--config=configs/mf.py",
+                "--config.budget.bytes=90000",
+                "--vary=sparsity.target=0.5..0.9",
+            ],
+            "`budget.bytes` picks `sparsity.target`: only one of the two can be given. "
+            "Received: budget.bytes=90000, sparsity.target=0.5 to 0.9.",
+        ),
+        (
+            [
+                "--config=configs/mf.py",
+                "--config.sparsity.target=0.8",
+                "--vary=budget.bytes=60000,90000",
+            ],
+            "Received: budget.bytes=60000, 90000, sparsity.target=0.8.",
+        ),
         (["--config=configs/mf.py", "--trials=0"], "trials"),
         (["configs/mf.py"], "takes flags only"),
     ],

@@ -44,6 +44,11 @@ SETTINGS = {
     "learning_rate": 1e-4,
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "method.autoemb.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+}
+
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One pass, of model and controller, or, in a refit, of the model alone."""

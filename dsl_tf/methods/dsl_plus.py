@@ -31,6 +31,13 @@ SETTINGS = {
     "columns": "nested",
 }
 
+#: What `python -m dsl_tf.tune` varies, beside what it does of `dsl`.
+SPACE_OF = "dsl"
+SPACE = {
+    "method.dsl_plus.popularity_power": {"low": 0.0, "high": 1.0},
+    "method.dsl_plus.columns": ("nested", "random"),
+}
+
 #: Values of `columns`, to whether they are the first ones.
 _NESTED = {"nested": True, "random": False}
 

@@ -56,6 +56,13 @@ SETTINGS = {
     "baseline": 5,
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "method.esapn.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+    "method.esapn.rounds": (50, 100, 200, 400),
+    "method.esapn.initial_growth": {"low": 0.02, "high": 0.5, "log": True},
+}
+
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One pass; rows are handed back in their own sizes."""

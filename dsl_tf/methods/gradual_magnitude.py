@@ -31,6 +31,12 @@ SETTINGS = {
     "end_fraction": 0.5,
 }
 
+#: What `python -m dsl_tf.tune` varies: the two do not meet.
+SPACE = {
+    "method.gradual_magnitude.begin_fraction": {"low": 0.0, "high": 0.3},
+    "method.gradual_magnitude.end_fraction": {"low": 0.4, "high": 0.9},
+}
+
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
 

@@ -16,6 +16,9 @@ SETTINGS = {
     "share": 0.1,
 }
 
+#: What `python -m dsl_tf.tune` varies; a smaller share takes more rounds.
+SPACE = {"method.lottery_ticket.share": {"low": 0.1, "high": 0.5}}
+
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
 

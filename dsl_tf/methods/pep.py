@@ -31,6 +31,12 @@ SETTINGS = {
     "initial_threshold": -8.0,
 }
 
+#: What `python -m dsl_tf.tune` varies; published values of S are from -30 to -6.5.
+SPACE = {
+    "method.pep.granularity": ("weight", "row", "dimension", "global"),
+    "method.pep.initial_threshold": {"low": -15.0, "high": -4.0},
+}
+
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
 

@@ -17,6 +17,9 @@ SETTINGS = {
     "operation": "multiply",
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {"method.qr_hashing.operation": ("multiply", "add")}
+
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One pass."""

@@ -22,6 +22,13 @@ SETTINGS = {
     "end_fraction": 0.75,
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "method.rigl.update_ratio": {"low": 0.1, "high": 0.5},
+    "method.rigl.update_interval": (25, 50, 100, 200, 500),
+    "method.rigl.end_fraction": {"low": 0.5, "high": 1.0},
+}
+
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
 

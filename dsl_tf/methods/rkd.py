@@ -44,6 +44,13 @@ SETTINGS = {
     # Items sampled to estimate the student's rank.
     "samples": 100,
 }
+
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "method.rkd.top": (5, 10, 20, 50),
+    "method.rkd.weight": {"low": 0.1, "high": 10.0, "log": True},
+    "method.rkd.decay": {"low": 0.3, "high": 10.0, "log": True},
+}
 _USERS_AT_ONCE = 256
 
 

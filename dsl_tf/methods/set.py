@@ -3,7 +3,8 @@
 The engine of DSL with SET's settings: after every epoch a constant share of the
 weights leaves, those of least magnitude, and as many enter at random. Their code takes
 the share from the positive and from the negative weights apart; here it is taken by
-magnitude. No gradient of an inactive weight is needed.
+magnitude. What enters is drawn from the rows that the last steps before an exchange
+used, whatever their gradients are; the original draws from all rows.
 """
 
 from ml_collections import config_dict
@@ -18,6 +19,9 @@ SETTINGS = {
     # Steps between exchanges; 0: an epoch.
     "update_interval": 0,
 }
+
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {"method.set.update_ratio": {"low": 0.1, "high": 0.5}}
 
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity

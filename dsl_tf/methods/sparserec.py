@@ -44,6 +44,13 @@ SETTINGS = {
     "sampled_rows": 0.5,
 }
 
+#: What `python -m dsl_tf.tune` varies, beside what it does of `dsl`.
+SPACE_OF = "dsl"
+SPACE = {
+    "method.sparserec.nmf": (True, False),
+    "method.sparserec.sampled_rows": {"low": 0.1, "high": 1.0},
+}
+
 
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity

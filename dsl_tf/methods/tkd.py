@@ -36,6 +36,14 @@ SETTINGS = {
     "balance": 0.5,
 }
 
+#: What `python -m dsl_tf.tune` varies.
+SPACE = {
+    "method.tkd.topology": ("full", "hierarchical"),
+    "method.tkd.weight": {"low": 0.01, "high": 10.0, "log": True},
+    "method.tkd.groups": (10, 30, 50),
+    "method.tkd.balance": {"low": 0.1, "high": 0.9},
+}
+
 _KINDS = {"full": FullTopology, "hierarchical": HierarchicalTopology}
 
 

@@ -12,10 +12,17 @@ from dsl_tf.backbones.base import Backbone
 from dsl_tf.methods import _budget, _tickets, base
 
 SETTINGS = {
-    # What each round starts from: random, new weights; none, those trained last.
+    # What each round starts from: random, new weights; none, those trained last; or
+    # init, those before the dense pass, as `lottery_ticket` does.
     "rewind": "random",
     # Of the weights that are left, pruned in each round.
     "share": 0.1,
+}
+
+#: What `python -m dsl_tf.tune` varies; a smaller share takes more rounds.
+SPACE = {
+    "method.without_rewinding.rewind": ("random", "none"),
+    "method.without_rewinding.share": {"low": 0.1, "high": 0.5},
 }
 
 #: A budget in bytes leaves so many weights.

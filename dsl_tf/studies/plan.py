@@ -23,6 +23,9 @@ SIZES = ("quick", "full")
 #: The key of a block's config files; all others are keys of those configs.
 CONFIG = "config"
 
+#: The key of a run's seeds, of which a cell has one.
+_SEEDS = "seeds"
+
 #: Keys whose values name a cell without their key.
 _PLAIN = ("method.name", "sparsity.target")
 
@@ -159,16 +162,17 @@ def cells(
 
     Args:
       study: the study.
-      settings: `KEY=VALUE`, for every cell, over what the study says.
+      settings: `KEY=VALUE`, for every cell, over the study's `keys`.
       seeds: in place of the study's; none: those.
 
     Raises:
-      UserError: a key, a value or a config file is wrong; or two cells that differ
-        have one name.
+      UserError: a key, a value or a config file is wrong, a key of the grid is set
+        for every cell, or two cells that differ have one name.
     """
     given = dict(study.keys) | dict(map(_setting, settings))
     found: dict[str, Cell] = {}
     for block in study.grid:
+        _check_given(given, block)
         for cell in _block(block, given, tuple(seeds) or tuple(study.seeds)):
             before = found.setdefault(cell.name, cell)
             if before.settings() != cell.settings():
@@ -206,6 +210,23 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _check_given(given: Mapping[str, Any], block: Mapping[str, Any]) -> None:
+    """Every cell is to be what its name and its row in the results say."""
+    if _SEEDS in given or _SEEDS in block:
+        received = given.get(_SEEDS, block.get(_SEEDS))
+        raise UserError(
+            "The seeds of a study are no key: --seeds=0,1 sets them, or `seeds` and an "
+            f"axis `seed` in its config file. Received: {_SEEDS}={received}."
+        )
+    for key in given:
+        if key in block:
+            raise UserError(
+                "A key of a study's grid cannot be set for every cell; --only chooses "
+                f"cells. Received: {key}={given[key]}, in the grid "
+                f"{key}={_text(block[key])}."
+            )
+
+
 def _block(
     block: Mapping[str, Any], given: Mapping[str, Any], seeds: tuple[int, ...]
 ) -> Iterator[Cell]:
@@ -231,7 +252,7 @@ def _block(
 
 
 def _arguments(file: str, keys: Mapping[str, Any], seed: int) -> list[str]:
-    texts = {**keys, "seeds": (seed,)}
+    texts = {**keys, _SEEDS: (seed,)}
     return [f"--config={file}", *(f"--config.{k}={_text(v)}" for k, v in texts.items())]
 
 

@@ -1,6 +1,8 @@
 """What a search varies: keys of a config to the values that they may have."""
 
+import functools
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,17 @@ Declared = Mapping[str, tuple[Any, ...] | Mapping[str, Any]]
 def declared(path: Path, config: config_dict.ConfigDict) -> dict[str, Any]:
     """What the config file and the method of a config declare as `SPACE`.
 
+    A method that is another one with more to it says of which as `SPACE_OF`.
+
     Args:
       path: the config file.
       config: the config, whose method's keys count.
     """
     name = config.method.name.replace("-", "_")
-    found = plugins.literals("dsl_tf.methods", "SPACE").get(name, {})
-    return {**plugins.literal(path, "SPACE", {}), **found}
+    spaces = plugins.literals("dsl_tf.methods", "SPACE")
+    engine = plugins.literals("dsl_tf.methods", "SPACE_OF").get(name)
+    found = [spaces[each] for each in (engine, name) if each in spaces]
+    return functools.reduce(operator.or_, found, plugins.literal(path, "SPACE", {}))
 
 
 def parse(text: str) -> tuple[str, Any]:
@@ -63,7 +69,8 @@ def distributions(
       config: has the keys.
 
     Raises:
-      UserError: a key that the config has not, or values of another type.
+      UserError: a key that the config has not, values of another type, or names of
+        methods or backbones that there are not.
     """
     known = config_files.flatten(config)
     if not space:
@@ -90,6 +97,8 @@ def _distribution(key: str, spec: Any, default: Any) -> BaseDistribution:
         return FloatDistribution(float(low), float(high), log=log)
     if not all(_fits(value, default) for value in spec):
         raise UserError(f"{rule}. Received: {','.join(map(str, spec))}.")
+    for value in spec:
+        config_files.check_names({key: value})
     # Optuna's choices are numbers and texts: a tuple is kept as its text.
     return CategoricalDistribution([stored(value, default) for value in spec])
 
@@ -154,12 +163,13 @@ def _literal(text: str) -> Any:
 
 def described(space: Mapping[str, BaseDistribution]) -> Sequence[str]:
     """A line for each key, to be read."""
-    lines = []
-    for key, distribution in space.items():
-        if isinstance(distribution, CategoricalDistribution):
-            lines.append(f"{key}: {', '.join(map(str, distribution.choices))}")
-        else:
-            assert isinstance(distribution, IntDistribution | FloatDistribution)
-            log = ", by orders of magnitude" if distribution.log else ""
-            lines.append(f"{key}: {distribution.low:g} to {distribution.high:g}{log}")
-    return lines
+    return [f"{key}: {shown(distribution)}" for key, distribution in space.items()]
+
+
+def shown(distribution: BaseDistribution) -> str:
+    """What a key may be, to be read."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    log = ", by orders of magnitude" if distribution.log else ""
+    return f"{distribution.low:g} to {distribution.high:g}{log}"

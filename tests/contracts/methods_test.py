@@ -7,7 +7,9 @@ import rich.console
 from dsl_tf import config_files, plugins, results
 from dsl_tf.evaluation import protocols, references
 from dsl_tf.methods import base
+from dsl_tf.methods._planning import Counted, Planning
 from dsl_tf.training.evaluator import Evaluator
+from dsl_tf.tuning import space
 
 METHODS = plugins.names("dsl_tf.methods")
 
@@ -93,6 +95,73 @@ def test_is_read_back_as_it_was_trained(trained, config, finished):
     for ours, theirs in zip(again.model.weights, trained.model.weights, strict=True):
         assert ours.name == theirs.name
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+#: Methods with settings that a search has nothing to do with.
+NOT_SEARCHED = {
+    # What is best is chosen on validation by the method itself.
+    "mag-prune",
+    "item-knn",
+    "ease",
+    # More bits are better.
+    "quantised",
+}
+
+
+def test_methods_with_settings_have_a_space():
+    with_settings = {*plugins.settings("dsl_tf.methods")} - {
+        name.replace("-", "_") for name in NOT_SEARCHED
+    }
+    declared = {*plugins.literals("dsl_tf.methods", "SPACE")}
+    assert declared == {"dsl", *with_settings}
+
+
+class _First(Planning):
+    """Makes what the first pass would begin with, of many steps, and no more."""
+
+    def one(self, name, config, make_tables, make_companion=None, start=None):
+        self.untrained(config, make_tables)
+        if make_companion is not None:
+            make_companion(config, 10_000, self.seed)
+        raise Counted
+
+
+def _corners(space):
+    """Settings that have each end and each choice of a space at least once."""
+    ends = {
+        key: (each["low"], each["high"]) if isinstance(each, dict) else each
+        for key, each in space.items()
+    }
+    for number in range(max(map(len, ends.values()))):
+        yield {key: values[number % len(values)] for key, values in ends.items()}
+
+
+@pytest.mark.parametrize("name", plugins.literals("dsl_tf.methods", "SPACE"))
+def test_a_method_takes_all_values_of_its_space(name, config, small_split, tmp_path):
+    config.method.name = name
+    declared = space.declared(config_files.find("base.py"), config)
+    space.distributions(declared, config)  # keys and types
+    own, shared = f"method.{name}.", {"sparsity", "growth", "pruning"}
+    for key in declared:
+        assert key.startswith(own) or key.split(".")[0] in shared
+    method = plugins.find("dsl_tf.methods", name, "method")
+    for number, values in enumerate(_corners(declared)):
+        config.update_from_flattened_dict(values)
+        console = rich.console.Console(quiet=True)
+        task = base.Task(small_split, 0, tmp_path / str(number), console)
+        with pytest.raises(Counted):
+            method.train(_First(task, config, small_split), config)
+
+
+def test_a_method_that_is_another_with_more_has_its_space_too(config):
+    config.method.name = "dsl"
+    of_dsl = space.declared(config_files.find("base.py"), config)
+    for name in ("dsl_plus", "sparserec"):
+        config.method.name = name
+        assert (
+            of_dsl.items()
+            < space.declared(config_files.find("base.py"), config).items()
+        )
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from dsl_tf.errors import UserError
@@ -49,3 +50,13 @@ def test_budget_is_joint_or_per_table(small_config, small_split):
     small_config.sparsity.budget = "shared"
     with pytest.raises(UserError, match=r"joint, per_table.*'shared'"):
         dsl.make_tables(small_config, small_split, seed=0)
+
+
+@pytest.mark.parametrize(("horizon", "column"), [("1", 9), ("12", 3)])
+def test_what_grows_has_the_greatest_gradient_of_the_horizon(
+    exchange, mf_config, horizon, column
+):
+    """One step pulls at column 9, those before it at column 3."""
+    mf_config.growth.horizon = horizon
+    found = exchange(dsl, 3, 9)
+    assert set(np.nonzero(found.grown)[1]) == {column}

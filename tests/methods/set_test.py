@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import rich.console
 
@@ -24,3 +25,15 @@ def test_the_settings_of_the_run_are_left_alone(small_config, small_split, tmp_p
     ratios = [row["update_ratio"] for row in trained.selection.history]
     assert max(ratios) == pytest.approx(0.3)
     assert sum(row["exchange_done"] for row in trained.selection.history) > 0
+
+
+def test_what_grows_is_random_whatever_the_gradient(exchange):
+    found, other = exchange(set_, 3, 3), exchange(set_, 9, 9)
+    np.testing.assert_array_equal(found.grown, other.grown)
+    np.testing.assert_array_equal(found.pruned, other.pruned)
+    columns = np.count_nonzero(found.grown, axis=0)
+    assert columns.min() > 0
+    assert columns.max() < columns.sum() / 4
+    users, items = np.split(np.count_nonzero(found.grown, axis=1), 2)
+    assert users.sum() > columns.sum() / 4
+    assert items.sum() > columns.sum() / 4

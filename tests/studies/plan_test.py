@@ -81,6 +81,26 @@ def test_a_name_that_two_cells_would_have_is_refused(tmp_path):
         (({"config": FILE, "train.epochs": "few"},), [], "must be an integer"),
         (({"config": FILE},), ["train.epochs"], "KEY=VALUE"),
         (({"config": FILE},), ["train.epochs=few"], "must be an integer"),
+        (
+            ({"config": FILE},),
+            ["seeds=3"],
+            r"--seeds=0,1 sets them.* Received: seeds=3\.",
+        ),
+        (
+            ({"config": FILE, "seeds": 3},),
+            [],
+            r"axis `seed` .* Received: seeds=3\.",
+        ),
+        (
+            ({"config": FILE, "sparsity.target": (0.5, 0.8)},),
+            ["sparsity.target=0.9"],
+            r"Received: sparsity\.target=0\.9, in the grid .*\(0\.5,0\.8,\)\.",
+        ),
+        (
+            ({"config": FILE, "method.name": ("dsl", "dls")},),
+            [],
+            "The method must be one of autoemb, .* Received: 'dls'",
+        ),
     ],
 )
 def test_a_mistake_in_the_grid_is_one_line(grid, settings, rule):
