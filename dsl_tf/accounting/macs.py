@@ -133,12 +133,23 @@ def training(
 def of_pass(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
     """MACs of a pass that a model has behind it, at the densities it has now.
 
+    Those of its layers, of what is added to its loss, and of the optimiser.
+
     Args:
       model: trained; compiled with the optimiser that trained it.
       steps: optimiser steps.
       size: of a step.
     """
-    return training(of_layers(model), steps, size) | updates(model, steps, size)
+    layers = of_layers(model)
+    taken = training(layers, steps, size)
+    for term in model.loss_terms:
+        taken |= training(term.macs(layers, size), steps, size)
+    return taken | updates(model, steps, size)
+
+
+def once(layers: Mapping[str, LayerMacs]) -> int:
+    """MACs of what comes once before scores, such as the propagation of a graph."""
+    return round(sum(each.once for each in layers.values()))
 
 
 def inference(layers: Mapping[str, LayerMacs], num_items: int) -> int:
