@@ -8,7 +8,8 @@ Backward: twice that (the gradient of the inputs and that of the weights), but
 `OPTIMIZER_MACS`, those of Adam, for each weight updated in a step: all non-zeros,
 touched or not, as Keras does it; with `LazyAdam`, of the tables at most the mean row's
 non-zeros times the rows of a batch. Exploration compares and moves; what it multiplies
-are the gradients of positions without a weight, in the steps that are recorded.
+are the gradients of positions without a weight, in the steps that are recorded. What
+a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
 Evaluation between epochs is not training.
 """
 
