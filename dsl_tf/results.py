@@ -24,7 +24,7 @@ from dsl_tf.training.evaluator import selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult, Split
 
-CONFIG, METRICS, COST = "config.json", "metrics.json", "cost.json"
+CONFIG, METRICS, COST = "config.json", "metrics.json", cost.FILE
 HISTORY, PER_USER, SPARSITY = "history.csv", "per_user.npz", "sparsity.npz"
 
 _PACKAGES = (

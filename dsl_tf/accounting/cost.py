@@ -1,8 +1,10 @@
 """What a model cost to train and costs to use: the content of `cost.json`."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -10,10 +12,14 @@ import tensorflow as tf
 from dsl_tf.accounting import macs, published, size
 from dsl_tf.accounting.macs import Layers, TrainingMacs
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import Tables
 from dsl_tf.training.companions import Companion
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import StepSize
+
+#: What a run's cost report is called in its folder.
+FILE = "cost.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +35,13 @@ class PassCost:
         system cannot tell (not Linux), since its start.
       size: of a step.
       layers: multiply-accumulates by layer, at the densities of its end.
-      state_bytes: of the variables of its model (masks too), of the optimiser, of
-        the gradient recorders and of what else its companion holds, as stored.
+      state_bytes: of the variables of its model (masks too), of the optimiser, of the
+        gradient recorders, of what else its companion holds and of what is held to
+        learn from, such as a teacher's vectors, as stored.
       as_published: multiply-accumulates as the paper counts; see
         `accounting.published`.
+      read_from: the folder of another run that took it before and whose report this is
+        read from; "" where it was taken, and measured, by this one.
     """
 
     name: str
@@ -44,6 +53,7 @@ class PassCost:
     layers: Layers
     state_bytes: int
     as_published: float
+    read_from: str = ""
 
     @property
     def macs(self) -> TrainingMacs:
@@ -70,6 +80,8 @@ def of_pass(
     steps = state.history[-1]["step"]
     taken = macs.of_pass(model, steps, step)
     variables = [*model.variables, *model.optimizer.variables]
+    variables += _recorder_variables(model)
+    held = sum(term.held_bytes for term in model.loss_terms)
     if companion is not None:
         taken |= companion.macs(steps, step)
         variables += companion.variables()
@@ -81,7 +93,7 @@ def of_pass(
         peak_rss_bytes=state.peak_rss_bytes,
         size=step,
         layers=taken,
-        state_bytes=size.variable_bytes([*variables, *_recorder_variables(model)]),
+        state_bytes=size.variable_bytes(variables) + held,
         as_published=published.training(model, _weights(model).density, steps, step),
     )
 
@@ -101,6 +113,35 @@ def untrained(
     )
 
 
+def read_passes(folder: Path) -> list[PassCost]:
+    """The passes of another run, as its report has them.
+
+    Args:
+      folder: of the run.
+
+    Raises:
+      UserError: it has no report, or one that is not whole.
+    """
+    try:
+        report = json.loads((folder / FILE).read_text("utf-8"))
+        return [_read_pass(each, str(folder)) for each in report["training"]["passes"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            "A run that is learnt from must be finished, with the passes that it took "
+            f"in its {FILE}. Received: {folder}."
+        ) from None
+
+
+def _read_pass(content: dict[str, Any], folder: str) -> PassCost:
+    names = {field.name for field in dataclasses.fields(PassCost)}
+    known = {name: value for name, value in content.items() if name in names}
+    known["size"] = StepSize(**content["size"])
+    known["layers"] = {
+        name: TrainingMacs(**taken) for name, taken in content["layers"].items()
+    }
+    return PassCost(**known | {"read_from": content.get("read_from") or folder})
+
+
 def report(
     model: Backbone, passes: list[PassCost], base_rss_bytes: int
 ) -> dict[str, Any]:
@@ -111,7 +152,8 @@ def report(
     of whole tables that are dense in a step, of the trained backbone; `table_bytes` the
     same over the user and item tables. MACs: see `accounting.macs`. Seconds and memory
     are measured; memory includes `base_rss_bytes`, the process after its imports.
-    `as_published`: see `accounting.published`.
+    `as_published`: see `accounting.published`. Passes that another run took before are
+    in all of this as that run's report has them.
 
     Args:
       model: trained.
@@ -156,7 +198,7 @@ def report(
         },
         "inference": {
             "macs_per_user": macs.inference(layers, model.num_items),
-            "macs_once": round(sum(each.once for each in layers.values())),
+            "macs_once": macs.once(layers),
             "table_bytes": model.held_bytes
             + size.variable_bytes(
                 variable

@@ -8,7 +8,8 @@ Backward: twice that (the gradient of the inputs and that of the weights), but
 `OPTIMIZER_MACS`, those of Adam, for each weight updated in a step: all non-zeros,
 touched or not, as Keras does it; with `LazyAdam`, of the tables at most the mean row's
 non-zeros times the rows of a batch. Exploration compares and moves; what it multiplies
-are the gradients of positions without a weight, in the steps that are recorded.
+are the gradients of positions without a weight, in the steps that are recorded. What
+a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
 Evaluation between epochs is not training.
 """
 
@@ -133,12 +134,23 @@ def training(
 def of_pass(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
     """MACs of a pass that a model has behind it, at the densities it has now.
 
+    Those of its layers, of what is added to its loss, and of the optimiser.
+
     Args:
       model: trained; compiled with the optimiser that trained it.
       steps: optimiser steps.
       size: of a step.
     """
-    return training(of_layers(model), steps, size) | updates(model, steps, size)
+    layers = of_layers(model)
+    taken = training(layers, steps, size)
+    for term in model.loss_terms:
+        taken |= training(term.macs(layers, size), steps, size)
+    return taken | updates(model, steps, size)
+
+
+def once(layers: Mapping[str, LayerMacs]) -> int:
+    """MACs of what comes once before scores, such as the propagation of a graph."""
+    return round(sum(each.once for each in layers.values()))
 
 
 def inference(layers: Mapping[str, LayerMacs], num_items: int) -> int:

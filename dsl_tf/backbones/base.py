@@ -11,15 +11,13 @@ from ml_collections import config_dict
 from dsl_tf.data import negatives, positives
 from dsl_tf.data.pipelines import Batches, Pairs
 from dsl_tf.layers.blockwise import in_blocks
+from dsl_tf.layers.losses import LossTerm
 from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.types import LayerMacs, Split
 
 #: Weights in a block of vectors: 16 MiB as float32.
 WEIGHTS_AT_ONCE = 1 << 22
-
-#: Of a batch, a scalar.
-LossTerm = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
 #: Tensors that serve all vectors by the weights of one moment, by name.
 Prepared = Mapping[str, tf.Tensor]
@@ -106,6 +104,19 @@ class Backbone(tfrs.Model, abc.ABC):
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return {"loss": loss}
+
+    def logits_with(
+        self, inputs: Mapping[str, tf.Tensor], sets: Sequence[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """Logits of a batch with each of several sets of negatives, [B, 1 + n] each.
+
+        A graph model propagates once for all of them.
+
+        Args:
+          inputs: a batch, whose own negatives are not used.
+          sets: int32 [G, n], as `negatives` of a batch are.
+        """
+        return [self({**inputs, "negatives": each}) for each in sets]
 
     def batch_vectors(
         self, inputs: Mapping[str, tf.Tensor]

@@ -3,7 +3,7 @@
 He et al., "LightGCN", SIGIR 2020, sec. 3.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -131,31 +131,36 @@ class LightGCN(DotProductBackbone):
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Logits of a batch's positives and negatives, [B, 1 + n]."""
-        vectors, _ = self._rows(inputs)
-        return dot_logits(*vectors)
+        return self.logits_with(inputs, [inputs["negatives"]])[0]
+
+    def logits_with(
+        self, inputs: Mapping[str, tf.Tensor], sets: Sequence[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """Logits with several sets of negatives; see `Backbone.logits_with`."""
+        (users, items, *others), _ = self._rows(inputs, sets)
+        return [dot_logits(users, items, each) for each in others]
 
     def compute_loss(
         self, inputs: Mapping[str, tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """The loss of a batch; see `Backbone.compute_loss`."""
-        vectors, first = self._rows(inputs)
+        vectors, first = self._rows(inputs, [inputs["negatives"]])
         loss = self._loss(dot_logits(*vectors))
         if not self._regularization:
             return loss
         return loss + self._regularization * losses.half_squared_norms(*first)
 
     def _rows(
-        self, inputs: Mapping[str, tf.Tensor]
+        self, inputs: Mapping[str, tf.Tensor], sets: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Vectors of a batch, and its rows of layer 0.
 
-        Each of its users [B, d], items [B, d] and negatives [G, n, d]. Looked up
-        together, so that their gradients make one table, not three.
+        Each of its users [B, d], items [B, d] and of every set of negatives [G, n, d].
+        Looked up together, so that their gradients make one table, not three.
         """
         nodes = [
             inputs["user"],
-            inputs["item"] + self.num_users,
-            inputs["negatives"] + self.num_users,
+            *(items + self.num_users for items in (inputs["item"], *sets)),
         ]
         every = tf.concat([tf.reshape(each, [-1]) for each in nodes], axis=0)
         hidden = self._edges(*nodes[:2]) if self._hide_positives else None
@@ -166,8 +171,8 @@ class LightGCN(DotProductBackbone):
         self, inputs: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Propagated rows of a batch's users and items, [B, d] each."""
-        vectors, _ = self._rows(inputs)
-        return vectors[0], vectors[1]
+        (users, items), _ = self._rows(inputs, [])
+        return users, items
 
     def _edges(self, users: tf.Tensor, items: tf.Tensor) -> Edges:
         weight = tf.gather(self._norm, users) * tf.gather(self._norm, items)

@@ -1,13 +1,38 @@
-"""Losses over one positive and n sampled negatives."""
+"""Losses over one positive and n sampled negatives, and what is added to them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import tensorflow as tf
 
 from dsl_tf.plugins import choose
+from dsl_tf.types import LayerMacs, StepSize
 
 #: Maps logits [B, 1 + n], the positive first, to a scalar.
 PairLoss = Callable[[tf.Tensor], tf.Tensor]
+
+
+class LossTerm(Protocol):
+    """What a method adds to the loss of a training step, with what that costs."""
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Of a batch, a scalar."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Of numbers that it learns from and that are no variables of the model."""
+
+    def macs(
+        self, layers: Mapping[str, LayerMacs], size: StepSize
+    ) -> dict[str, LayerMacs]:
+        """Multiply-accumulates that it adds to a step, by names of its own.
+
+        All of them are `once` and `once_backward`: they come once a step.
+
+        Args:
+          layers: of the model that is trained.
+          size: of a step.
+        """
 
 
 def bce(logits: tf.Tensor) -> tf.Tensor:

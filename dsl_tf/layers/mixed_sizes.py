@@ -144,6 +144,12 @@ class MixedEmbedding(SizedEmbedding):
         weights = tf.nn.softmax(self.logits()).numpy()
         return float((weights @ np.array(self.sizes))[self.buckets].mean())
 
+    def controller_macs(self) -> int:
+        """Multiply-accumulates of all weights, bucket by bucket; 0 where given."""
+        if self.controller is None:
+            return 0
+        return len(self._every) * self.controller.macs()
+
     def row_macs(self) -> float:
         """Of all maps, and of the mixture."""
         return float((sum(self.sizes) + len(self.sizes)) * self.output_dim)

@@ -13,6 +13,7 @@ from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.accounting import macs
+from dsl_tf.accounting.macs import Layers, TrainingMacs
 from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.data import negatives, positives
@@ -20,6 +21,7 @@ from dsl_tf.data.pipelines import Pairs
 from dsl_tf.errors import UserError
 from dsl_tf.layers.sized import SizedEmbedding
 from dsl_tf.layers.tables import Tables
+from dsl_tf.training.companions import Companion
 from dsl_tf.types import Split, StepSize
 
 
@@ -95,6 +97,27 @@ def sized_layers(model: keras.Model) -> list[SizedEmbedding]:
     """The layers whose rows have candidate sizes."""
     layers = model._flatten_layers()
     return [each for each in layers if isinstance(each, SizedEmbedding)]
+
+
+class Making(Companion):
+    """The making of rows, as what goes along with a pass that learns no sizes.
+
+    Args:
+      config: not read.
+      planned_steps: not read.
+      seed: not read.
+    """
+
+    def __init__(
+        self, config: config_dict.ConfigDict, planned_steps: int, seed: int
+    ) -> None:
+        del config, planned_steps, seed
+        super().__init__(keras.callbacks.Callback())
+
+    def macs(self, steps: int, size: StepSize) -> Layers:
+        """Of the rows of each step, forward and backward."""
+        making = steps * making_macs(self.callback.model, size)
+        return {"rows of their sizes": TrainingMacs(making, 2 * making, 0)}
 
 
 def making_macs(model: Backbone, size: StepSize) -> int:

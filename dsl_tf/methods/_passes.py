@@ -1,16 +1,13 @@
 """The passes over data that a method takes: trained, or read back."""
 
 import abc
-import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import rich.console
 from ml_collections import config_dict
 
-from dsl_tf.accounting.cost import PassCost, untrained
+from dsl_tf.accounting.cost import untrained
 from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
@@ -18,77 +15,26 @@ from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods import _pretraining
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone
+from dsl_tf.methods._tasks import (
+    CHOICE,
+    REFIT,
+    SELECT,
+    Metrics,
+    Pass,
+    Plan,
+    Task,
+)
 from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
 
-#: Metric to its mean over users.
-Metrics = dict[str, float]
-
 T = TypeVar("T")
-
-#: Names of passes: selected on validation; anew on training and validation.
-SELECT, REFIT = "select", "refit"
-
-#: How names of passes begin that are taken once, however often the others are.
-CHOICE = "choose_"
 
 #: Makes the tables of a config for a split, from a seed: what is dense or sparse.
 MakeTables = Callable[[config_dict.ConfigDict, Split, int], TableFactory]
 #: Makes what goes along with a pass, from a config, the steps planned and a seed.
 MakeCompanion = Callable[[config_dict.ConfigDict, int, int], Companion]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a method works on.
-
-    Attributes:
-      split: training and validation are read, test is not.
-      seed: of everything random in this run.
-      folder: where checkpoints go.
-      console: where progress goes.
-      accept: raises a `UserError` before a backbone is trained for which the run
-        has no use.
-      watch: sees the metrics of each validation of the pass that selects; what it
-        raises ends the training.
-    """
-
-    split: Split
-    seed: int
-    folder: Path
-    console: rich.console.Console
-    accept: Start = lambda backbone: None
-    watch: Callable[[Metrics], None] = lambda metrics: None
-
-
-@dataclasses.dataclass(frozen=True)
-class Pass:
-    """One training pass, for the cost report.
-
-    Attributes:
-      name: `SELECT`, `REFIT`, or what the method calls it.
-      state: how it ended.
-      cost: what it took; None where the pass was read back.
-    """
-
-    name: str
-    state: TrainingState
-    cost: PassCost | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How long a pass was, for the same pass of a refit.
-
-    Attributes:
-      steps: to its best epoch.
-      planned: of its schedules.
-    """
-
-    steps: int
-    planned: int
 
 
 class Passes(abc.ABC):
@@ -125,6 +71,16 @@ class Passes(abc.ABC):
         self.taken: list[Pass] = []
         self.plans: dict[str, Plan] = {}
         self.validated: Metrics | None = None
+
+    @property
+    def refits(self) -> bool:
+        """Whether this is the second time, on training and validation."""
+        return self._chosen is not None
+
+    @property
+    def first_split(self) -> Split:
+        """The split of the first time."""
+        return self._task.split
 
     def backbone(
         self,

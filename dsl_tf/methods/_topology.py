@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from dsl_tf import streams
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.types import LayerMacs, StepSize
 
 #: The temperature of the assignment to groups at the end of training.
 _COLD = 1e-10
@@ -41,13 +42,50 @@ class FullTopology(keras.layers.Layer):
 
     def vectors(self, inputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Users, then items of a batch, by the teacher and by the student."""
-        part = {k: x[: self._entities] for k, x in inputs.items() if k != "negatives"}
-        # Not used, but a graph model looks all of its rows up at once.
-        part["negatives"] = part["item"][:1, None]
+        part = {key: inputs[key][: self._entities] for key in ("user", "item")}
         ids = part["user"], part["item"]
         teacher = [tf.gather(*each) for each in zip(self._teacher, ids, strict=True)]
         student = self._student().batch_vectors(part)
         return tf.concat(teacher, axis=0), tf.concat(student, axis=0)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the teacher's vectors, which are no variables."""
+        return sum(4 * each.shape.num_elements() for each in self._teacher)
+
+    def macs(
+        self, layers: Mapping[str, LayerMacs], size: StepSize
+    ) -> dict[str, LayerMacs]:
+        """Products of matrices in a step; see `LossTerm.macs`.
+
+        With n entities, d columns of the teacher and s of the student: n² d and n² s
+        for cosines, and twice n² s for the gradient, which the student alone gets.
+        Its vectors take what comes once in its layers, such as hops.
+        """
+        count = self._count(size)
+        of_teacher, of_student = self._widths()
+        vectors = {
+            f"topology, {name}": LayerMacs(
+                once=each.once, once_backward=each.once_backward
+            )
+            for name, each in layers.items()
+            if each.once or each.once_backward
+        }
+        return {
+            **vectors,
+            "topology, teacher's cosines": _once(count**2 * of_teacher, 0),
+            "topology, student's cosines": _once(count**2 * of_student, 2),
+        }
+
+    def _count(self, size: StepSize) -> int:
+        """Entities of a step, users and items together."""
+        return 2 * min(self._entities, size.users)
+
+    def _widths(self) -> tuple[int, int]:
+        """Columns of the teacher's and of the student's vectors."""
+        row = tf.zeros([1], tf.int32)
+        teacher, student = self.vectors({"user": row, "item": row})
+        return teacher.shape[1], student.shape[1]
 
 
 class HierarchicalTopology(FullTopology):
@@ -83,9 +121,7 @@ class HierarchicalTopology(FullTopology):
         super().__init__(student, teacher, entities)
         self._groups, self._balance = groups, balance
         self._steps, self._seed = steps, seed
-        row = tf.zeros([1], tf.int32)
-        _, vectors = self.vectors({"user": row, "item": row})
-        narrow, wide = vectors.shape[1], teacher[0].shape[1]
+        wide, narrow = self._widths()
         middle = (narrow + wide) // 2
 
         def weight(name: str, *shape: int) -> tf.Variable:
@@ -117,6 +153,29 @@ class HierarchicalTopology(FullTopology):
         topology = within + tf.reduce_mean(between)
         return self._balance * topology + (1 - self._balance) * groups
 
+    def macs(
+        self, layers: Mapping[str, LayerMacs], size: StepSize
+    ) -> dict[str, LayerMacs]:
+        """Products of matrices in a step; see `LossTerm.macs` and `FullTopology`.
+
+        With K groups and m units of a network, beside the cosines of n entities:
+        n d K for the assignment, n K s m and n K m d for the networks, K n d and
+        K n s for the means of the groups, and K² d and K² s for their cosines. Of two
+        factors each gets its gradient, but what is the teacher's own.
+        """
+        count, groups, middle = self._count(size), self._groups, self._first.shape[2]
+        of_teacher, of_student = self._widths()
+        networks = count * groups * middle * (of_student + of_teacher)
+        both = of_teacher + of_student
+        return {
+            **super().macs(layers, size),
+            "topology, assignment": _once(count * of_teacher * groups, 1),
+            "topology, networks": _once(networks, 2),
+            "topology, teacher's means": _once(groups * count * of_teacher, 1),
+            "topology, student's means": _once(groups * count * of_student, 2),
+            "topology, cosines of means": _once(groups**2 * both, 2),
+        }
+
     def _assignment(self, teacher: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """z, float32 [n, K]; each row sums to 1."""
         logits = tf.matmul(teacher, self._assign)
@@ -126,6 +185,11 @@ class HierarchicalTopology(FullTopology):
         progress = tf.cast(step, tf.float32) / self._steps
         temperature = tf.pow(_COLD, tf.minimum(progress, 1.0))
         return tf.nn.softmax((tf.nn.log_softmax(logits) + gumbel) / temperature)
+
+
+def _once(products: int, gradients: int) -> LayerMacs:
+    """A product in each step; its gradients take as much each."""
+    return LayerMacs(once=products, once_backward=gradients * products)
 
 
 def cosines(vectors: tf.Tensor) -> tf.Tensor:

@@ -31,7 +31,7 @@ from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.mixed_sizes import MixedEmbedding, MixedTables, Mixture
 from dsl_tf.methods import base, dsl
-from dsl_tf.methods._held_out import HeldOut, check_pairs, making_macs
+from dsl_tf.methods._held_out import HeldOut, Making, check_pairs, making_macs
 from dsl_tf.training.companions import Companion
 from dsl_tf.types import Split, StepSize
 
@@ -69,7 +69,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
 
     if not len(split.validation):
         found = passes.choose("mixtures", lambda: HeldOut(split, config, passes.seed))
-        return passes.backbone(config, mixed_as(found))
+        return passes.backbone(config, mixed_as(found), Making)
     model = passes.backbone(config, make_tables, alternation)
     if config.train.refit:
         passes.choose("mixtures", lambda: mixtures(model))
@@ -199,8 +199,9 @@ class Alternation(Companion):
         layers = macs.training(macs.of_layers(model), steps, held_out)
         scoring = macs.summed(layers.values())
         making = making_macs(model, size) + making_macs(model, held_out)
+        mixing = sum(layer.controller_macs() for layer in mixed_layers(model))
         weights = sum(v.shape.num_elements() for v in self.callback.variables)
-        forward = scoring.forward + steps * (making + 2 * weights)
+        forward = scoring.forward + steps * (making + 2 * mixing)
         updates = steps * OPTIMIZER_MACS * weights
         return {"controllers": TrainingMacs(forward, 2 * forward, updates)}
 

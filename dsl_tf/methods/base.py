@@ -27,17 +27,9 @@ from dsl_tf.backbones.base import Backbone
 from dsl_tf.methods import _budget
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone, make_model
-from dsl_tf.methods._passes import (
-    CHOICE,
-    REFIT,
-    SELECT,
-    MakeTables,
-    Metrics,
-    Pass,
-    Passes,
-    Task,
-)
+from dsl_tf.methods._passes import MakeTables, Passes
 from dsl_tf.methods._planning import Counted, Planning
+from dsl_tf.methods._tasks import CHOICE, REFIT, SELECT, Metrics, Pass, Task
 from dsl_tf.methods._training import ReadBack, Training
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
@@ -155,6 +147,8 @@ def planned(
 ) -> tuple[Pass, ...]:
     """The passes that `train` would take, if each had all of its epochs.
 
+    Without those that another run has taken before.
+
     Args:
       task: its folder is for what a method finds out on the way.
       config: the whole config.
@@ -163,7 +157,7 @@ def planned(
     passes = Planning(task, config, task.split)
     with contextlib.suppress(Counted):
         method(passes, config)
-    taken = tuple(passes.taken)
+    taken = tuple(p for p in passes.taken if p.cost is None or not p.cost.read_from)
     again = [each for each in taken if not each.name.startswith(CHOICE)]
     return (*taken, *again) if config.train.refit else taken
 
@@ -171,10 +165,13 @@ def planned(
 def selected(
     passes: Passes, folder: Path, config: config_dict.ConfigDict, method: Method
 ) -> Backbone:
-    """The model that another run selected, over the same split.
+    """The model of another run over the same split.
+
+    It is the one that the run selected, with the graph of then. In a refit it is the
+    run's own refit, which has seen as much, where the run has one.
 
     Args:
-      passes: whose split and seed it is.
+      passes: that want it.
       folder: of the run.
       config: its config, as far as the model goes.
       method: its method.
@@ -183,8 +180,11 @@ def selected(
       UserError: the run has not finished its training.
     """
     console = rich.console.Console(quiet=True)
-    task = Task(passes.split, passes.seed, folder / CHECKPOINTS, console)
-    return method(ReadBack(task, config, passes.split), config)
+    checkpoints = folder / CHECKPOINTS
+    refitted = passes.refits and (checkpoints / REFIT).exists()
+    split = passes.split if refitted else passes.first_split
+    task = Task(split, passes.seed, checkpoints, console)
+    return method(ReadBack(task, config, split, {} if refitted else None), config)
 
 
 def _all_of(

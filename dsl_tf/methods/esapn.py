@@ -37,7 +37,7 @@ from dsl_tf.errors import check_keys
 from dsl_tf.layers.chosen_sizes import ChosenEmbedding, ChosenTables
 from dsl_tf.methods import _weights, base, dsl
 from dsl_tf.methods._growing import Growing
-from dsl_tf.methods._held_out import HeldOut, making_macs
+from dsl_tf.methods._held_out import HeldOut, Making, making_macs
 from dsl_tf.training.companions import Companion
 from dsl_tf.types import Split, StepSize
 
@@ -99,7 +99,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
             passes.choose("sizes", functools.partial(sizes, model))
     else:
         found = passes.choose("sizes", lambda: HeldOut(split, config, passes.seed))
-        model = passes.backbone(config, of_sizes(found))
+        model = passes.backbone(config, of_sizes(found), Making)
     found = sizes(model)
     used = [layer.used() for layer in chosen_layers(model)]
     network = _weights.network(model)
@@ -187,9 +187,13 @@ class Growth(Companion):
         }
 
     def macs(self, steps: int, size: StepSize) -> Layers:
-        """Making rows in each step; in each round, the reward and the policies."""
+        """Making rows in each step; in each round, the reward and the policies.
+
+        A policy is asked once to act and once more to learn. Who is asked twice in a
+        round counts twice.
+        """
         model, held_out = self.callback.model, self.callback.batches.size
-        rounds = steps // self.callback.interval
+        rounds = -(-steps // self.callback.interval)  # the first before any step
         scoring = macs.training(macs.of_layers(model), rounds, held_out)
         reward = rounds * making_macs(model, held_out)
         reward += macs.summed(scoring.values()).forward
@@ -199,7 +203,7 @@ class Growth(Companion):
         acting = rounds * asked * sum(policy.macs() for policy in policies)
         weights = sum(v.shape.num_elements() for p in policies for v in p.variables)
         policy = TrainingMacs(
-            forward=making + reward + acting,
+            forward=making + reward + 2 * acting,
             backward=2 * (making + acting),
             optimizer=rounds * OPTIMIZER_MACS * weights,
         )

@@ -26,10 +26,11 @@ from dsl_tf.errors import check_keys
 from dsl_tf.methods import base, dense
 from dsl_tf.methods._narrow import narrowed
 from dsl_tf.methods._teacher import lesson
-from dsl_tf.types import Split
+from dsl_tf.types import LayerMacs, Split, StepSize
 
 SETTINGS = {
-    # Folder of a finished dense run of the same config; '': it is trained.
+    # Folder of a finished dense run of the same config, whose passes are counted here
+    # too; '': it is trained.
     "teacher": "",
     # K, items of the teacher for each user.
     "top": 10,
@@ -77,6 +78,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     def ranked(teacher: Backbone) -> np.ndarray | None:
         layers = macs.of_layers(teacher)
         taken = split.num_users * macs.inference(layers, split.num_items)
+        taken += macs.once(layers)
         return passes.made(
             "rank",
             lambda: ranking(teacher, split, settings.top),
@@ -84,11 +86,11 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         )
 
     best = lesson(passes, config, settings.teacher, ranked)
+    if best is None:  # nobody is taught, but what it would take may be counted
+        best = np.zeros([split.num_users, settings.top], np.int32)
     steps = max(1, len(split.train) // config.train.batch_size)
 
     def start(model: Backbone) -> None:
-        if best is None:  # nobody is taught
-            return
         term = Distillation(
             model,
             tf.constant(best),
@@ -125,7 +127,7 @@ def ranking(teacher: Backbone, split: Split, count: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distillation:
-    """The teacher's part of the student's loss, the mean over a batch.
+    """The teacher's part of the student's loss, the mean over a batch; a `LossTerm`.
 
     Attributes:
       model: the student, compiled.
@@ -157,10 +159,40 @@ class Distillation:
             dtype=tf.int32,
         )
         of_teacher = tf.gather(self.best, inputs["user"])
-        logits = self.model({**inputs, "negatives": of_teacher})[:, 1:]
-        others = self.model({**inputs, "negatives": sampled})[:, 1:]
+        sets = self.model.logits_with(inputs, [of_teacher, sampled])
+        logits, others = (each[:, 1:] for each in sets)
         losses = self.weights(logits, others, step) * tf.nn.softplus(-logits)
         return self.weight * tf.reduce_mean(tf.reduce_sum(losses, axis=1))
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the teacher's items."""
+        return int(self.best.shape.num_elements() * self.best.dtype.size)
+
+    def macs(
+        self, layers: Mapping[str, LayerMacs], size: StepSize
+    ) -> dict[str, LayerMacs]:
+        """Scores of the teacher's items and of those sampled; see `LossTerm.macs`.
+
+        Each set is scored together with the positives. What comes once in the layers
+        does so for both sets together; of those sampled, which are compared with, there
+        is no gradient.
+        """
+        users, shared = size.users, self.samples
+        pairs = users * (1 + self.best.shape[1])
+        of_teacher = StepSize(users, pairs, pairs, size.positives)
+        sampled = StepSize(users, users + shared, users * (1 + shared), size.positives)
+        taken = {
+            f"teacher's items, {name}": LayerMacs(
+                once=each.forward, once_backward=each.backward
+            )
+            for name, each in macs.training(layers, 1, of_teacher).items()
+        }
+        scores = {name: each._replace(once=0.0) for name, each in layers.items()}
+        for name, each in macs.training(scores, 1, sampled).items():
+            if each.forward:
+                taken[f"sampled items, {name}"] = LayerMacs(once=each.forward)
+        return taken
 
     def weights(
         self, logits: tf.Tensor, others: tf.Tensor, step: tf.Tensor

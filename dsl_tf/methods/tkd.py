@@ -7,12 +7,14 @@ groups and from group to group (`hierarchical`, HTD). The authors recommend HTD 
 a student much smaller than its teacher.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 from ml_collections import config_dict
 
+from dsl_tf.accounting import macs
+from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.methods import _weights, base, dense
@@ -20,9 +22,11 @@ from dsl_tf.methods._narrow import narrowed
 from dsl_tf.methods._teacher import lesson
 from dsl_tf.methods._topology import FullTopology, HierarchicalTopology
 from dsl_tf.plugins import choose
+from dsl_tf.types import LayerMacs, StepSize
 
 SETTINGS = {
-    # Folder of a finished dense run of the same config; '': it is trained.
+    # Folder of a finished dense run of the same config, whose passes are counted here
+    # too; '': it is trained.
     "teacher": "",
     # full (FTD) or hierarchical (HTD).
     "topology": "hierarchical",
@@ -44,6 +48,9 @@ SPACE = {
     "method.tkd.balance": {"low": 0.1, "high": 0.9},
 }
 
+#: Of all users and of all items, float32 [num_users, d] and [num_items, d].
+Vectors = tuple[tf.Tensor, tf.Tensor]
+
 _KINDS = {"full": FullTopology, "hierarchical": HierarchicalTopology}
 
 
@@ -53,7 +60,7 @@ def teacher_folder(config: config_dict.ConfigDict) -> str:
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """A pass of the teacher, and one of the student."""
+    """A pass of the teacher, its vectors, and a pass of the student."""
     settings = config.method.tkd
     kind = choose(_KINDS, settings.topology, "method.tkd.topology")
     check_keys(
@@ -65,7 +72,15 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         balance=(0 <= settings.balance <= 1, "in [0, 1]"),
     )
     student = narrowed(config, 1.0 - config.sparsity.target)
-    teacher = lesson(passes, config, settings.teacher, vectors)
+
+    def seen(teacher: Backbone) -> Vectors:
+        taken = macs.once(macs.of_layers(teacher))
+        made = passes.made(
+            "vectors", lambda: vectors(teacher), TrainingMacs(taken, 0, 0)
+        )
+        return blank(teacher) if made is None else made
+
+    teacher = lesson(passes, config, settings.teacher, seen)
     steps = max(1, len(passes.split.train) // config.train.batch_size)
 
     def start(model: Backbone) -> None:
@@ -79,11 +94,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
             }
         topology = kind(model, teacher, settings.entities, **more)
         model.topology = topology  # its weights are trained with the model's
-
-        def term(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-            return settings.weight * topology(inputs)
-
-        model.loss_terms = (term,)
+        model.loss_terms = (Distillation(topology, settings.weight),)
 
     taught = passes.backbone(student, dense.make_tables, start=start)
     tables = _weights.tables(taught)
@@ -97,8 +108,45 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     return passes.untrained(student, dense.make_tables, without_topology)
 
 
-def vectors(teacher: Backbone) -> tuple[tf.Tensor, tf.Tensor]:
-    """All vectors of users and of items, float32."""
-    users = np.concatenate(list(teacher.user_blocks()))
-    items = np.concatenate(list(teacher.item_blocks(np.arange(teacher.num_items))))
-    return tf.constant(users), tf.constant(items)
+def vectors(teacher: Backbone) -> Vectors:
+    """All vectors of users and of items, from one propagation where there is one."""
+    prepared = teacher.prepared()
+    users = teacher.user_vectors({"user_id": tf.range(teacher.num_users)}, prepared)
+    return users, teacher.item_vectors(None, prepared)
+
+
+def blank(teacher: Backbone) -> Vectors:
+    """Zeros of the shapes of `vectors`, for a student that is not trained."""
+    row = tf.zeros([1], tf.int32)
+    users = teacher.user_vectors({"user_id": row}).shape[1]
+    items = teacher.item_vectors(row).shape[1]
+    shapes = (teacher.num_users, users), (teacher.num_items, items)
+    return tf.zeros(shapes[0]), tf.zeros(shapes[1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Distillation:
+    """The topology's part of the student's loss, a `LossTerm`.
+
+    Attributes:
+      topology: what is learnt of the teacher.
+      weight: λ.
+    """
+
+    topology: FullTopology
+    weight: float
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """A scalar."""
+        return self.weight * self.topology(inputs)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the teacher's vectors."""
+        return self.topology.held_bytes
+
+    def macs(
+        self, layers: Mapping[str, LayerMacs], size: StepSize
+    ) -> dict[str, LayerMacs]:
+        """The topology's."""
+        return self.topology.macs(layers, size)

@@ -162,8 +162,14 @@ def mac_rows(run: Run) -> list[list[str]]:
         for layer, taken in each.get("layers", {}).items():
             parts = [taken[part] for part in ("forward", "backward", "optimizer")]
             texts = [macs(part) if part else "" for part in (*parts, sum(parts))]
-            rows.append([each["name"], layer, *texts])
+            rows.append([pass_name(each), layer, *texts])
     return rows
+
+
+def pass_name(taken: dict) -> str:
+    """What a pass of the account is called; with the run, where another took it."""
+    folder = taken.get("read_from")
+    return f"{taken['name']} (taken before, in {folder})" if folder else taken["name"]
 
 
 def activation_rows(training: dict) -> list[CostRow]:

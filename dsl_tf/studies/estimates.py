@@ -49,7 +49,7 @@ class Planned(NamedTuple):
 
     Attributes:
       passes: that the method takes.
-      macs: of its training.
+      macs: of its training, without what other runs took before.
       seconds: that this takes, about.
     """
 
@@ -110,8 +110,11 @@ class Remaining:
 
 
 def _training_seconds(place: Place) -> float:
-    """Measured seconds of a finished cell's training."""
-    return float(_cost(place)["training"]["seconds"])
+    """Measured seconds of a finished cell's own training."""
+    training = _cost(place)["training"]
+    passes = training.get("passes", ())
+    before = sum(each["seconds"] for each in passes if each.get("read_from"))
+    return float(training["seconds"] - before)
 
 
 class Planner:
@@ -150,6 +153,7 @@ class Planner:
         for place in self._done:
             if place.cell.config.model.name == name:
                 passes = _cost(place)["training"]["passes"]
+                passes = [each for each in passes if not each.get("read_from")]
                 taken = [(each["steps"], each["macs"]) for each in passes]
                 seconds = sum(each["seconds"] for each in passes)
                 rates.append(seconds / max(1.0, self._work(place.cell, taken)))

@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,6 +9,7 @@ import tf_keras as keras
 from dsl_tf.accounting import cost
 from dsl_tf.backbones import mf, neumf
 from dsl_tf.callbacks import DynamicSparseTraining
+from dsl_tf.errors import UserError
 from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.optimizers import LazyAdam
 from dsl_tf.training.state import TrainingState
@@ -132,3 +136,26 @@ def test_a_pass_of_another_model_counts_by_its_own_layers():
     report = cost.report(student, passes, base_rss_bytes=600)
     own = 3 * 4 * (11 + 4 * (8 + 18))
     assert report["as_published"]["training_macs"] == 10 * 16 * 40 + own
+
+
+def test_passes_are_read_as_they_were_written(tmp_path):
+    model = _model(DenseTables(5, 7))
+    passes = [_pass(model), _pass(model, name="refit", steps=3)]
+    report = cost.report(model, passes, base_rss_bytes=600)
+    (tmp_path / cost.FILE).write_text(json.dumps(report))
+    read = cost.read_passes(tmp_path)
+    assert read == [
+        dataclasses.replace(each, read_from=str(tmp_path)) for each in passes
+    ]
+    # They count as if they were this run's own.
+    again = cost.report(model, read, base_rss_bytes=600)["training"]
+    assert again | {"passes": None} == report["training"] | {"passes": None}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", '{"training": {"passes": [{"name": "select"}]}}']
+)
+def test_a_report_that_is_not_whole_is_one_line(tmp_path, content):
+    (tmp_path / cost.FILE).write_text(content)
+    with pytest.raises(UserError, match=r"passes that it took in its cost\.json\. R"):
+        cost.read_passes(tmp_path)

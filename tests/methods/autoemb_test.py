@@ -147,9 +147,12 @@ def test_the_controllers_work_is_counted(steps):
     taken = along.macs(10, StepSize(3, 7, 21, 3))["controllers"]
     row = 31 * 16 + 5 * 16
     controller = sum(v.shape.num_elements() for v in steps.variables)
+    # Eight units and five sizes for each bucket, once for each of the two steps.
+    (layer,) = autoemb.mixed_layers(steps.model)
+    mixing = len(set(layer.buckets)) * 8 * 5
     scoring = 16 * held_out.pairs
     making = row * (3 + 7 + held_out.users + held_out.items)
-    assert taken.forward == 10 * (scoring + making + 2 * controller)
+    assert taken.forward == 10 * (scoring + making + 2 * mixing)
     assert taken.backward == 2 * taken.forward
     assert taken.optimizer == 10 * 5 * controller
 
@@ -159,6 +162,9 @@ def test_a_refit_keeps_the_mixture(config, task):
     trained = base.train(task, config, autoemb.train)
     names = [each.name for each in trained.passes]
     assert names == ["select", "choose_mixtures", "refit"]
+    refit = trained.passes[2].cost
+    made = (31 + 5) * 16 * (refit.size.users + refit.size.items) * refit.steps
+    assert refit.layers["rows of their sizes"] == (made, 2 * made, 0)
     (layer,) = autoemb.mixed_layers(trained.model)
     assert layer.controller is None
     selected = ReadBack(task, config, task.split).backbone(config, autoemb.make_tables)

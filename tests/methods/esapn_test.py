@@ -9,7 +9,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.layers.sized import CategoryNetwork
 from dsl_tf.methods import _growing, _held_out, base, esapn
 from dsl_tf.methods._training import ReadBack
-from dsl_tf.types import empty_interactions
+from dsl_tf.types import StepSize, empty_interactions
 
 TIMED = ("seconds", "validation_seconds", "positives_per_second")
 
@@ -204,6 +204,22 @@ def test_rows_are_handed_back_in_their_own_sizes(config, task):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_its_multiply_accumulates_by_hand(growing):
+    """Rows begin one wide, and are mapped from there to 2, 4, 8 and 16 at once."""
+    held_out = growing.batches.size
+    # Asked before the steps 0, 2 and 4.
+    taken = esapn.Growth(growing).macs(5, StepSize(3, 7, 21, 3))["policies"]
+    making = 5 * 16 * (3 + 7)
+    reward = 3 * 16 * (held_out.users + held_out.items + held_out.pairs)
+    # Eight units and two actions, of users and items, of as many drawn from training.
+    asked = 3 * 2 * (held_out.users + held_out.positives) * 8 * 2
+    assert taken.forward == making + reward + 2 * asked
+    assert taken.backward == 2 * (making + asked)
+    (policy,) = growing.policies
+    weights = sum(v.shape.num_elements() for v in policy.variables)
+    assert taken.optimizer == 3 * 5 * weights
+
+
 def test_a_refit_keeps_the_sizes(config, task):
     config.train.refit = True
     trained = base.train(task, config, esapn.train)
@@ -212,6 +228,7 @@ def test_a_refit_keeps_the_sizes(config, task):
         "choose_sizes",
         "refit",
     ]
+    assert trained.passes[2].cost.layers["rows of their sizes"].forward > 0
     passes = ReadBack(task, config, task.split)
     selected = passes.backbone(config, esapn.make_tables)
     assert esapn.sizes(selected) == esapn.sizes(trained.model)

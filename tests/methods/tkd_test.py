@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import rich.console
@@ -7,6 +9,7 @@ import tf_keras as keras
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, tkd
 from dsl_tf.methods._topology import FullTopology, HierarchicalTopology, cosines
+from dsl_tf.types import LayerMacs, StepSize
 
 
 @pytest.fixture
@@ -116,11 +119,105 @@ def test_the_choice_of_groups_hardens(student, teacher):
     assert hard.max(axis=1).min() > 0.999
 
 
+LAYERS = {
+    "hop": LayerMacs(once=70.0, once_backward=90.0),
+    "inner product": LayerMacs(per_pair=3.0),
+}
+SIZE = StepSize(users=4, items=9, pairs=8, positives=4)
+
+
+def test_multiply_accumulates_by_hand(student, teacher):
+    """Three users and three items; the student has three columns, the teacher six."""
+    term = tkd.Distillation(FullTopology(student, teacher, entities=3), 2.0)
+    assert term.macs(LAYERS, SIZE) == {
+        # A graph model propagates to have vectors; none of them is scored.
+        "topology, hop": LayerMacs(once=70, once_backward=90),
+        "topology, teacher's cosines": LayerMacs(once=6 * 6 * 6),
+        "topology, student's cosines": LayerMacs(
+            once=6 * 6 * 3, once_backward=2 * 6 * 6 * 3
+        ),
+    }
+    # Four users and five items with six columns of four bytes.
+    assert term.held_bytes == (4 + 5) * 6 * 4
+
+
+@pytest.mark.parametrize("entities", [3, 99])
+@pytest.mark.parametrize("kind", [FullTopology, HierarchicalTopology])
+def test_multiply_accumulates_are_those_that_run(student, teacher, kind, entities):
+    """All products of matrices in the graph that TensorFlow makes of a step."""
+    more = {"groups": 5, "balance": 0.3, "steps": 10, "seed": 0}
+    more = more if kind is HierarchicalTopology else {}
+    layer = kind(student, teacher, entities, **more)
+    term = tkd.Distillation(layer, 2.0)
+    variables = [student.users, student.items, *layer.weights]
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = term(BATCH)
+        gradients = tape.gradient(loss, variables)
+        return [loss, *(tf.convert_to_tensor(each) for each in gradients)]
+
+    taken = term.macs({"inner product": LAYERS["inner product"]}, SIZE).values()
+    forward = sum(each.once for each in taken)
+    assert forward == _products(lambda: term(BATCH)) > 0
+    assert sum(each.once_backward for each in taken) == _products(step) - forward
+
+
+def _products(function):
+    """Multiply-accumulates of all matrix products that what it returns needs."""
+    graph = tf.function(function).get_concrete_function().graph
+    needed, waiting = {}, [each.op for each in graph.outputs]
+    while waiting:
+        op = waiting.pop()
+        if op.name not in needed:
+            needed[op.name] = op
+            waiting += [each.op for each in op.inputs]
+    total = 0
+    for op in needed.values():
+        assert not op.type.startswith("BatchMatMul"), "not counted here"
+        shapes = [each.shape.as_list() for each in op.inputs]
+        if op.type == "MatMul":
+            inner = shapes[0][0 if op.get_attr("transpose_a") else 1]
+            total += op.outputs[0].shape.num_elements() * inner
+        elif op.type == "Einsum":
+            factors = op.get_attr("equation").decode().split("->")[0].split(",")
+            sizes = {
+                label: size
+                for labels, shape in zip(factors, shapes, strict=True)
+                for label, size in zip(labels, shape, strict=True)
+            }
+            total += math.prod(sizes.values())
+    return total
+
+
+@pytest.mark.parametrize("topology", ["full", "hierarchical"])
+def test_what_the_student_holds_and_computes_is_in_the_account(
+    mf_config, task, topology
+):
+    mf_config.sparsity.target = 0.5
+    mf_config.method.tkd.update(topology=topology, entities=100, groups=7)
+    passes = base.planned(task, mf_config, tkd.train)
+    assert [each.name for each in passes] == ["teacher", "vectors", "select"]
+    cost, rows = passes[2].cost, task.split.num_users + task.split.num_items
+    # 8 columns of the student, 16 of the teacher, 12 units of each network.
+    networks = 16 * 7 + 7 * 8 * 12 + 7 * 12 * 16 if topology == "hierarchical" else 0
+    # Weights with both moments of Adam, its count of steps, and the teacher's rows.
+    assert cost.state_bytes == 3 * 4 * (8 * rows + networks) + 8 + 4 * 16 * rows
+    updates = sum(taken.optimizer for taken in cost.layers.values())
+    assert updates == cost.steps * 5 * (8 * rows + networks)
+    own = 200 * 200 * 8 * cost.steps
+    assert cost.layers["topology, student's cosines"] == (own, 2 * own, 0)
+    names = [name for name in cost.layers if name.startswith("topology, ")]
+    assert len(names) == (2 if topology == "full" else 7)
+    # To look rows up takes nothing.
+    assert passes[1].cost.macs.total == 0
+
+
 @pytest.mark.parametrize("topology", ["full", "hierarchical"])
 def test_the_student_lies_as_its_teacher_does(config, task, tmp_path, topology):
     config.method.tkd.update(topology=topology, weight=30.0, balance=0.9, groups=3)
     trained = base.train(task, config, tkd.train)
-    assert [each.name for each in trained.passes] == ["teacher", "select"]
+    assert [each.name for each in trained.passes] == ["teacher", "vectors", "select"]
     width = config.model.gmf_dim + config.model.mlp_dim
     assert trained.model.item_vectors().shape[1] == width // 2
     assert not hasattr(trained.model, "topology")

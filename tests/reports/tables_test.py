@@ -100,6 +100,18 @@ def test_markup_in_a_name_is_only_text(make_run):
     assert "on [bold]toy[/bold] (given)" in _printed(run)
 
 
+def test_a_pass_that_another_run_took_is_told_as_such(make_run):
+    taken = {"forward": 1, "backward": 2, "optimizer": 3}
+    one = {"layers": {"inner product": taken}}
+    passes = [
+        one | {"name": "teacher", "read_from": "runs/a"},
+        one | {"name": "select"},
+    ]
+    training = COST["training"] | {"passes": passes}
+    rows = tables.mac_rows(read_run(make_run(cost={"training": training})))
+    assert [row[0] for row in rows] == ["teacher (taken before, in runs/a)", "select"]
+
+
 def test_activations_are_told_where_there_are_any(make_run):
     def names(run):
         return [row.name for row in tables.cost_rows(read_run(run))]

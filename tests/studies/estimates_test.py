@@ -36,6 +36,18 @@ def test_cells_take_what_the_most_alike_took(places, finish):
     assert Remaining(places, 2).seconds() == pytest.approx((130 + 40 + 42) / 2)
 
 
+def test_what_another_run_took_is_not_taken_again(places, finish):
+    finish(places[0])
+    file = places[0].folder / "cost.json"
+    cost = json.loads(file.read_text())
+    passes = [{"seconds": 100.0}, {"seconds": 5000.0, "read_from": "a teacher"}]
+    cost["training"] |= {"seconds": 5100.0, "passes": passes}
+    file.write_text(json.dumps(cost))
+    # No cell is more like the others.
+    left = Remaining(places, 1).seconds()
+    assert left == pytest.approx(130 * (len(places) - 1))
+
+
 def test_what_failed_is_not_waited_for(finished):
     assert Remaining(finished, 1).seconds() == pytest.approx(42.5)
 
@@ -116,7 +128,8 @@ def test_finished_cells_tell_how_fast_the_others_are(places, finish):
     cost = json.loads(file.read_text())
     steps = 1000
     one = {"steps": steps, "macs": 10, "seconds": 77.0}
-    cost["training"] |= {"passes": [one]}
+    before = {"steps": 9, "macs": 10**12, "seconds": 5000.0, "read_from": "a teacher"}
+    cost["training"] |= {"passes": [before, one]}
     file.write_text(json.dumps(cost))
     planner = Planner(places)
     again = planner.plan(dense.cell)
