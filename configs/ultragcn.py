@@ -2,8 +2,8 @@
 
 Paper row: d=64, Recall@20/NDCG@20 .1858/.1576 on Gowalla and .0673/.0554 on
 Yelp2018 dense, .1742/.1448 and .0645/.0530 with DSL. Metric here: the same,
-`full_ranking`, best epoch chosen on validation. docs/results.md has numbers and
-minutes of Gowalla; on Yelp2018 nothing has been run yet.
+`full_ranking`, best epoch chosen on validation. docs/results.md has ours,
+with their minutes; on Yelp2018 with DSL nothing has been run yet.
 
     python -m dsl_tf.main --config=configs/ultragcn.py
     python -m dsl_tf.main --config=configs/ultragcn.py:gowalla --config.train.refit
