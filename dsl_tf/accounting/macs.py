@@ -76,8 +76,9 @@ def _forward(layers: Mapping[str, LayerMacs], steps: int, size: StepSize) -> int
 
 
 def _densities(model: Backbone) -> tuple[np.ndarray, np.ndarray]:
-    items = model.item_blocks(np.arange(model.num_items))
-    return _used(model.user_blocks()), _used(items)
+    prepared = model.prepared()  # once: it propagates the tables of a graph model
+    items = model.item_blocks(np.arange(model.num_items), prepared)
+    return _used(model.user_blocks(prepared)), _used(items)
 
 
 def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -128,17 +129,6 @@ def training(
         backward = round(steps * (macs.once_backward + 2 * scores))
         taken[name] = TrainingMacs(forward, backward, 0)
     return taken
-
-
-def of_pass(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
-    """MACs of a pass that a model has behind it, at the densities it has now.
-
-    Args:
-      model: trained; compiled with the optimiser that trained it.
-      steps: optimiser steps.
-      size: of a step.
-    """
-    return training(of_layers(model), steps, size) | updates(model, steps, size)
 
 
 def inference(layers: Mapping[str, LayerMacs], num_items: int) -> int:
