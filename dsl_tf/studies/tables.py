@@ -229,4 +229,7 @@ def _label(name: str, value: object) -> str:
 
 
 #: Labels whose values say nothing without their name.
-_NUMBERED = ("sparsity", "seed", "update_interval", "initial_update_ratio")
+_NUMBERED = (
+    *("sparsity", "seed", "update_interval", "initial_update_ratio"),
+    *("embedding_dim", "num_layers"),
+)
