@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf import config_files, data, plugins, results, run_folder
+from dsl_tf import config_files, data, locks, plugins, results, run_folder
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.evaluation import protocols
@@ -50,19 +50,20 @@ def train(
       command: the command line, for the record.
 
     Raises:
-      UserError: the folder holds a run and neither is given; it holds a run of
-        another config; or whatever is wrong with config or data.
+      UserError: the folder holds a run and neither is given, or one of another
+        config; another process writes to it; or config or data are wrong.
       KeyboardInterrupt: stopped by a signal, after a checkpoint.
     """
     console = rich.console.Console()
     members = run_folder.members(output_dir, config.seeds)
     config_files.check_names(config_files.flatten(config))
     artefacts.check(**_export_settings(config))
-    run_folder.claim(output_dir, config, resume, overwrite)
-    split = _load(config, console)
-    for seed, folder in zip(config.seeds, members, strict=True):
-        _run(config, split, seed, folder, command, console)
-    results.gather(output_dir, members)
+    with locks.held(output_dir):
+        run_folder.claim(output_dir, config, resume, overwrite)
+        split = _load(config, console)
+        for seed, folder in zip(config.seeds, members, strict=True):
+            _run(config, split, seed, folder, command, console)
+        results.gather(output_dir, members)
     tables.summary(runs.read_run(output_dir), console)
 
 
@@ -107,8 +108,7 @@ def _take_steps(
         with console.status("Evaluating on the test set …"):
             _evaluate(config, split, trained, folder)
     with console.status("Exporting …"):
-        cost = results.costs(trained, BASE_RSS_BYTES)
-        _export(config, split, trained, folder, cost)
+        _export(config, split, trained, folder, results.costs(trained, BASE_RSS_BYTES))
     html.write_report(folder)
 
 
@@ -170,18 +170,19 @@ def evaluate(output_dir: Path) -> None:
     """Evaluate a finished run again, rewrite its metrics, and show them.
 
     Raises:
-      UserError: the folder holds no run that has finished its training, or the
-        data are others than those it was trained on.
+      UserError: the folder holds no run that has finished its training, the data
+        are others than those it was trained on, or another process writes to it.
     """
     console = rich.console.Console()
     members = run_folder.found_members(output_dir)
     if not members:
         raise UserError(f"`--output_dir` must hold a run. Received: {output_dir}.")
-    for folder in members:
-        config, split, trained = _restore(folder, console)
-        _evaluate(config, split, trained, folder)
-        html.write_report(folder)
-    results.gather(output_dir, members)
+    with locks.held(output_dir):
+        for folder in members:
+            config, split, trained = _restore(folder, console)
+            _evaluate(config, split, trained, folder)
+            html.write_report(folder)
+        results.gather(output_dir, members)
     tables.summary(runs.read_run(output_dir), console)
 
 
@@ -195,16 +196,19 @@ def export(
       serving_dir: write `<serving_dir>/<version>/` for TensorFlow Serving
         instead of the run's own files.
       overrides: `export.*` keys to change.
+
+    Raises:
+      UserError: no finished run, nothing to export, or another process writes.
     """
-    console = rich.console.Console()
     folder = runs.read_run(output_dir).file(results.CONFIG).parent
-    config, split, trained = _restore(folder, console)
+    config, split, trained = _restore(folder, console := rich.console.Console())
     _check_exportable(trained)
     config.update_from_flattened_dict(overrides)
     if serving_dir is None:
-        _export(config, split, trained, folder, results.read(folder, results.COST))
-        html.write_report(folder)
-        results.gather(output_dir, run_folder.found_members(output_dir))
+        with locks.held(output_dir):
+            _export(config, split, trained, folder, results.read(folder, results.COST))
+            html.write_report(folder)
+            results.gather(output_dir, run_folder.found_members(output_dir))
         for name in results.read(folder, results.COST)["files"]:
             console.print(output_dir / name, highlight=False, soft_wrap=True)
         return

@@ -20,7 +20,7 @@ import rich.console
 from absl import flags
 from rich.text import Text
 
-from dsl_tf import command_line, environment
+from dsl_tf import command_line, environment, locks
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
 from dsl_tf.studies import page, plan, runner
@@ -69,17 +69,17 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     if values.dry_run:
         _print_plan(todo, console)
         return 0
-    remaining = Remaining(todo, values.jobs)
-    try:
-        runner.run(
-            todo,
-            values.jobs,
-            remaining,
-            console,
-            lambda: page.write_results(root, name, places),
-        )
-    finally:
-        shown = page.write(root, name, study, places)
+    with locks.held(root):
+        try:
+            runner.run(
+                todo,
+                values.jobs,
+                Remaining(todo, values.jobs),
+                console,
+                lambda: page.write_results(root, name, places),
+            )
+        finally:
+            shown = page.write(root, name, study, places)
     failed = [place for place in todo if place.status is Status.FAILED]
     for place in failed:
         line = f"failed  {place.cell.name}: {place.error} (log: {place.log})"

@@ -24,7 +24,7 @@ from ml_collections import config_dict
 from optuna.trial import TrialState
 from rich.text import Text
 
-from dsl_tf import command_line, config_files, environment
+from dsl_tf import command_line, config_files, environment, locks
 from dsl_tf import flags as run_flags
 from dsl_tf.errors import UserError
 from dsl_tf.tuning import findings, search, space
@@ -57,7 +57,8 @@ def _main(argv: Sequence[str]) -> int:
             _work(wanted)
         else:
             fixed = [f"--config={values.config}", *keys]
-            _run(wanted, values.trials, argv[1:], fixed, rich.console.Console())
+            with locks.held(wanted.folder):
+                _run(wanted, values.trials, argv[1:], fixed, rich.console.Console())
     return 0
 
 

@@ -10,7 +10,7 @@ import time
 import pandas as pd
 import pytest
 
-from dsl_tf import study
+from dsl_tf import locks, study
 
 STUDY = """
 from dsl_tf.studies.plan import Study
@@ -96,6 +96,42 @@ def test_what_is_stopped_keeps_what_was_done(config, tmp_path, how):
     assert results.set_index("method")["status"]["dense"] == "begun"
     # It was allowed to write a checkpoint.
     assert list(root.glob("cells/*/checkpoints/select/step-*"))
+
+
+def _begun(command, log, after=""):
+    """A study's process, once its cell has trained an epoch `after` this in its log."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wanted = re.compile(rf"{after}.*epoch +\d+/", re.DOTALL)
+    while not (log.exists() and wanted.search(log.read_text())):
+        assert process.poll() is None
+        time.sleep(0.2)
+    return process
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_and_its_cell_never_runs_twice(config, tmp_path):
+    root = tmp_path / "out"
+    command = [sys.executable, "-m", "dsl_tf.study", f"--config={config}:full"]
+    command += [f"--output_dir={root}", "--only=*dense*"]
+    folder = root / "cells" / "mf-own-dense-seed0"
+    log = folder.with_suffix(".log")
+    with _begun(command, log) as first:
+        # Neither a second study nor a run comes between.
+        evaluate = [sys.executable, "-m", "dsl_tf.main", "--mode=evaluate"]
+        for refused in (command, [*evaluate, f"--output_dir={folder}"]):
+            said = subprocess.run(refused, capture_output=True, text=True, check=False)
+            assert said.returncode == 2
+            assert "One process at a time may write to a folder" in said.stderr
+            assert said.stderr.count("\n") == 1
+        first.kill()
+    # At once: the first one may not have written its checkpoint yet.
+    with _begun(command, log, after=r"Stopped\.") as second:
+        os.kill(second.pid, signal.SIGTERM)
+        second.communicate(timeout=90)
+    assert "One process at a time" not in log.read_text()
+    assert not folder.with_suffix(".failed.json").exists()
+    with locks.held(folder):  # nobody is left
+        pass
 
 
 def test_a_folder_that_cannot_be_made(config, tmp_path, capsys):

@@ -9,6 +9,8 @@ from dsl_tf.studies.plan import Study
 from dsl_tf.studies.tables import (
     NDCG,
     PEAK,
+    PUBLISHED_SHARE,
+    PUBLISHED_TRAINING,
     RECALL,
     SECONDS,
     STATE,
@@ -16,7 +18,10 @@ from dsl_tf.studies.tables import (
     Table,
 )
 
-_VALUES = (TRAINING_MACS, SECONDS, STATE, PEAK, RECALL, NDCG)
+_VALUES = (
+    *(TRAINING_MACS, PUBLISHED_TRAINING, PUBLISHED_SHARE),
+    *(SECONDS, STATE, PEAK, RECALL, NDCG),
+)
 _WHOLE = ("dense", "quantised", "popularity", "item_knn", "ease", "autoemb")
 _PRUNED = (
     *("rkd", "tkd", "esapn", "random_pruning", "gradual_magnitude"),
@@ -42,15 +47,22 @@ def get_config(size: str = "full") -> Study:
         *_blocks("configs/lightgcn.py:yelp2018", (0.5,), {_WIDTH: (64, 128)}),
         *_blocks("configs/lightgcn.py:gowalla", (0.5,), {_WIDTH: 64}),
     ]
-    paper: dict[tuple[object, ...], dict[str, float]] = {
-        (name, width): base.recall_ndcg(*both[place])
-        for name, both in base.TABLE_3.items()
-        for place, width in enumerate((64, 128))
+    training = PUBLISHED_TRAINING.column
+    paper: base.Published = {
+        (name, width): {
+            **numbers,
+            PUBLISHED_SHARE.column: numbers[training]
+            / base.TABLE_3[base.DENSE, width][training],
+        }
+        for (name, width), numbers in base.TABLE_3.items()
     }
     tables = [
         Table(
             "table3_yelp2018",
-            "LightGCN on Yelp2018 at half the weights, as in the paper.",
+            "LightGCN on Yelp2018 at half the weights, as in the paper. Its "
+            "multiply-accumulates are of a thousand epochs: compare the shares of "
+            "dense. What its memory is of, it does not say; ours is the state, of "
+            "weights, masks and optimiser.",
             rows=("method",),
             columns=(_WIDTH,),
             values=_VALUES,

@@ -78,7 +78,8 @@ def of_pass(
       companion: that went along with it.
     """
     steps = state.history[-1]["step"]
-    taken = macs.of_pass(model, steps, step)
+    layers = macs.of_layers(model)
+    taken = macs.of_pass(model, layers, steps, step)
     variables = [*model.variables, *model.optimizer.variables]
     variables += _recorder_variables(model)
     held = sum(term.held_bytes for term in model.loss_terms)
@@ -94,7 +95,9 @@ def of_pass(
         size=step,
         layers=taken,
         state_bytes=size.variable_bytes(variables) + held,
-        as_published=published.training(model, _weights(model).density, steps, step),
+        as_published=published.training(
+            model, layers, _weights(model).density, steps, step
+        ),
     )
 
 
@@ -173,7 +176,7 @@ def report(
         "tensors": weights.tensors,
         "as_published": {
             "training_macs": sum(p.as_published for p in passes),
-            "inference_macs": published.inference(model, weights.density),
+            "inference_macs": published.inference(model, layers, weights.density),
         },
         "training": {
             "seconds": round(sum(p.seconds for p in passes), 3),

@@ -77,8 +77,9 @@ def _forward(layers: Mapping[str, LayerMacs], steps: int, size: StepSize) -> int
 
 
 def _densities(model: Backbone) -> tuple[np.ndarray, np.ndarray]:
-    items = model.item_blocks(np.arange(model.num_items))
-    return _used(model.user_blocks()), _used(items)
+    prepared = model.prepared()  # once: it propagates the tables of a graph model
+    items = model.item_blocks(np.arange(model.num_items), prepared)
+    return _used(model.user_blocks(prepared)), _used(items)
 
 
 def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -131,17 +132,17 @@ def training(
     return taken
 
 
-def of_pass(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
-    """MACs of a pass that a model has behind it, at the densities it has now.
-
-    Those of its layers, of what is added to its loss, and of the optimiser.
+def of_pass(
+    model: Backbone, layers: Mapping[str, LayerMacs], steps: int, size: StepSize
+) -> dict[str, TrainingMacs]:
+    """MACs of a pass: of its layers, of what is added to its loss, of the optimiser.
 
     Args:
       model: trained; compiled with the optimiser that trained it.
+      layers: of the model.
       steps: optimiser steps.
       size: of a step.
     """
-    layers = of_layers(model)
     taken = training(layers, steps, size)
     for term in model.loss_terms:
         taken |= training(term.macs(layers, size), steps, size)

@@ -87,12 +87,16 @@ class ItemSimilarity(Backbone):
         """
         raise NotImplementedError
 
-    def user_blocks(self) -> Iterator[np.ndarray]:
+    def user_blocks(self, prepared: Prepared | None = None) -> Iterator[np.ndarray]:
         """No column."""
+        del prepared
         yield np.zeros((self.num_users, 0), np.float32)
 
-    def item_blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
+    def item_blocks(
+        self, items: np.ndarray, prepared: Prepared | None = None
+    ) -> Iterator[np.ndarray]:
         """No column."""
+        del prepared
         yield np.zeros((len(items), 0), np.float32)
 
     def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:

@@ -197,17 +197,28 @@ class Backbone(tfrs.Model, abc.ABC):
         items = self.item_vectors(None, prepared) if items is None else items
         return in_blocks(self.interaction, users, items, self.num_items)
 
-    def user_blocks(self) -> Iterator[np.ndarray]:
-        """The vectors of all users in blocks of rows, float32 [n, du]."""
-        prepared = self.prepared()
+    def user_blocks(self, prepared: Prepared | None = None) -> Iterator[np.ndarray]:
+        """The vectors of all users in blocks of rows, float32 [n, du].
+
+        Args:
+          prepared: as in `user_vectors`.
+        """
+        prepared = prepared or self.prepared()
         return _blocks(
             lambda rows: self.user_vectors({"user_id": rows}, prepared),
             np.arange(self.num_users, dtype=np.int64),
         )
 
-    def item_blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
-        """The vectors of items, int64 [m], in blocks of rows, float32 [n, di]."""
-        prepared = self.prepared()
+    def item_blocks(
+        self, items: np.ndarray, prepared: Prepared | None = None
+    ) -> Iterator[np.ndarray]:
+        """The vectors of items in blocks of rows, float32 [n, di].
+
+        Args:
+          items: int64 [m] row numbers.
+          prepared: as in `user_vectors`.
+        """
+        prepared = prepared or self.prepared()
         return _blocks(lambda rows: self.item_vectors(rows, prepared), items)
 
     def sparse_weights(self) -> Sequence[SparseWeight]:

@@ -122,10 +122,11 @@ class MeanPropagation:
         """
         hops = []
         first = total = tf.gather(table, self._order)
-        for _ in range(self._layers):
+        for hop in range(self._layers):
+            if hop:
+                total = first + self._product(total, None)
             nonzeros = tf.math.count_nonzero(total, axis=1).numpy()
             hops.append(int(self._degree @ nonzeros))
-            total = first + self._product(total, None)
         return hops
 
     def _sum_of_layers(

@@ -24,6 +24,12 @@ _WITHOUT_SPARSITY = (BASELINE, "quantised", "autoemb", "popularity", "item_knn",
 #: Columns of the comparison, each `<metric>_<one of these>`.
 COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 
+#: Costs of training that are told as shares of the baseline's too, by what is shown.
+SHARES = {
+    "training_macs_share": "cost.training.macs",
+    "as_published_share": "cost.as_published.training_macs",
+}
+
 
 def runs(places: Sequence[Place]) -> dict[str, Run]:
     """The finished cells by their names."""
@@ -47,10 +53,11 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
       each other key that is an axis of the grid; `status` and `error`; of finished
       cells the metrics of the test set by their names, those of validation with
       `valid_` before them, those of the file that `budget.bytes` holds down with
-      `file_`; `protocol`, and whether there was a `refit`; paired differences to the
-      dense cell of the same backbone, data and seed (`COMPARED`);
-      every number of `cost.json` with `cost.` before its keys;
-      `instructions`, where they could be counted; `command`.
+      `file_`; `protocol`, and whether there was a `refit`; every number of `cost.json`
+      with `cost.` before its keys, those of a pass by its name (those of its layers:
+      `layers`); `instructions`, where they could be counted; paired differences to the
+      dense cell of the same backbone, data and seed (`COMPARED`), and shares of its
+      costs (`SHARES`); `command`.
     """
     dense = {
         _family(place): found[place.cell.name]
@@ -65,11 +72,38 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
         if run is not None:
             row |= _numbers(run) | {"instructions": counted(place.counts)}
             row |= _compared(run, dense.get(_family(place)))
+            row |= _shares(run, dense.get(_family(place)))
         rows.append(row | {"command": place.cell.command(place.folder)})
     first = list(dict.fromkeys(key for each in labels for key in each))
     together = pd.DataFrame(rows)
     others = together.columns.drop([*first, "command"])
     return together[[*first, *others, "command"]]
+
+
+def layers(
+    name: str, places: Sequence[Place], found: Mapping[str, Run]
+) -> pd.DataFrame:
+    """A row for each layer of each pass of each finished cell.
+
+    Args:
+      name: of the study.
+      places: of its cells.
+      found: `runs` of them.
+
+    Returns:
+      Columns `LABELS`, `pass`, `layer`, and the multiply-accumulates `forward`,
+      `backward` and `optimizer`; see `accounting.macs`.
+    """
+    parts = ["forward", "backward", "optimizer"]
+    rows = [
+        {**_labels(name, place), "pass": each["name"], "layer": layer, **taken}
+        for place in places
+        if place.cell.name in found
+        # A run may be older than this account.
+        for each in found[place.cell.name].cost["training"].get("passes", ())
+        for layer, taken in each.get("layers", {}).items()
+    ]
+    return pd.DataFrame(rows, columns=[*LABELS, "pass", "layer", *parts])
 
 
 def headlines(found: Mapping[str, Run]) -> list[str]:
@@ -129,12 +163,19 @@ def _numbers(run: Run) -> dict[str, Any]:
     return numbers | dict(_leaves(run.cost, "cost"))
 
 
-def _leaves(nested: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}.{key}")
-        elif isinstance(value, int | float):
-            yield f"{path}.{key}", value
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    """The numbers in JSON by their paths, but for those of layers."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if key != "layers":
+                yield from _leaves(part, f"{path}.{key}")
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            # A pass has a name, a length of a shape has not.
+            known = part["name"] if isinstance(part, Mapping) else place
+            yield from _leaves(part, f"{path}.{known}")
+    elif isinstance(value, int | float):
+        yield path, value
 
 
 def _compared(run: Run, dense: Run | None) -> dict[str, float]:
@@ -148,3 +189,15 @@ def _compared(run: Run, dense: Run | None) -> dict[str, float]:
         for name, value in zip(COMPARED, values, strict=True):
             cells[f"{metric}_{name}"] = value
     return cells
+
+
+def _shares(run: Run, dense: Run | None) -> dict[str, float]:
+    if dense is None:
+        return {}
+    ours, theirs = (dict(_leaves(each.cost, "cost")) for each in (run, dense))
+    return {
+        name: ours[cost] / theirs[cost]
+        for name, cost in SHARES.items()
+        # A run may be older than this account.
+        if cost in ours and theirs.get(cost)
+    }

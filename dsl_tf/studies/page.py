@@ -15,10 +15,20 @@ from dsl_tf.studies import gathered
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.plan import Study
 
-RESULTS, PAGE = "results.csv", "index.html"
+RESULTS, LAYERS, PAGE = "results.csv", "layers.csv", "index.html"
+
+#: The tables beside the page, and what is in them.
+_FILES = (
+    {"name": RESULTS, "holds": "a row a cell"},
+    {"name": LAYERS, "holds": "multiply-accumulates by cell, pass and layer"},
+)
 
 #: Columns of the page's table, beside labels and metrics, with their heads.
 _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cost.training.macs": ("MACs", tables.macs),
+    "training_macs_share": ("of dense", "{:.1%}".format),
+    "cost.as_published.training_macs": ("as the paper counts", tables.macs),
+    "as_published_share": ("of dense", "{:.1%}".format),
     "cost.training.seconds": ("training", lambda s: f"{s:,.0f} s"),
     "cost.training.peak_rss_bytes": ("peak memory", tables.size),
     "cost.training.state_bytes": ("state", tables.size),
@@ -46,10 +56,13 @@ def check(name: str, study: Study, places: Sequence[Place]) -> None:
 
 
 def write_results(root: Path, name: str, places: Sequence[Place]) -> pd.DataFrame:
-    """Write `results.csv`, a row a cell, finished or not."""
-    frame = gathered.frame(name, places, gathered.runs(places))
-    with replacing(root / RESULTS) as partial:
-        frame.to_csv(partial, index=False)
+    """Write `results.csv`, a row a cell, finished or not, and `layers.csv`."""
+    found = gathered.runs(places)
+    frame = gathered.frame(name, places, found)
+    layers = gathered.layers(name, places, found)
+    for file, table in ((RESULTS, frame), (LAYERS, layers)):
+        with replacing(root / file) as partial:
+            table.to_csv(partial, index=False)
     return frame
 
 
@@ -82,6 +95,7 @@ def write(root: Path, name: str, study: Study, places: Sequence[Place]) -> Path:
         ],
         header=header,
         rows=rows,
+        files=_FILES,
     )
     with replacing(root / PAGE) as partial:
         partial.write_text(page, encoding="utf-8")

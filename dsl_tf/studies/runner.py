@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +17,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from dsl_tf import children, locks
 from dsl_tf.studies import instructions
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Remaining
 
 #: How often running cells are looked at, in seconds.
 _EVERY = 0.5
-#: Seconds that a process gets to write its checkpoint before it is killed.
-_PATIENCE = 60.0
+#: Seconds to wait for a cell's process whose study was killed: it is ending too.
+_PATIENCE = children.PATIENCE + 5.0
 
 
 def run(
@@ -83,23 +82,16 @@ def run(
 def _process(place: Place, stop: threading.Event) -> int:
     """One run, to its end or until `stop`; its exit code."""
     place.begin()
-    command = [sys.executable, "-m", "dsl_tf.main", *place.cell.arguments]
-    command += [f"--output_dir={place.folder}", "--resume"]
+    locks.wait(place.folder, _PATIENCE)
+    arguments = [*place.cell.arguments, f"--output_dir={place.folder}", "--resume"]
     with (
         place.log.open("ab") as log,
-        # A group of its own: Ctrl-C reaches it once, from here.
-        subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        ) as process,
+        children.started("dsl_tf.main", arguments, log) as process,
         instructions.counting(process.pid, place.counts),
     ):
         while process.poll() is None:
             if stop.wait(_EVERY):
-                process.terminate()
-                try:
-                    process.wait(_PATIENCE)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                children.end(process)
         return process.returncode
 
 

@@ -39,6 +39,9 @@ PUBLISHED_TRAINING = Value(
 PUBLISHED_INFERENCE = Value(
     "cost.as_published.inference_macs", "as the paper counts (inference)", texts.macs
 )
+PUBLISHED_SHARE = Value(
+    "as_published_share", "as the paper counts, of dense", lambda share: f"{share:.1%}"
+)
 SECONDS = Value("cost.training.seconds", "training", lambda s: f"{s:,.0f} s")
 STATE = Value("cost.training.state_bytes", "state", texts.size)
 PEAK = Value("cost.training.peak_rss_bytes", "peak memory", texts.size)
@@ -95,9 +98,9 @@ class Table:
                 for name, value in zip(self.columns, part, strict=True)
             )
             header += [" · ".join(filter(None, [above, v.header])) for v in self.values]
-        rows = []
+        rows, keys = [], []
         for line in lines:
-            cells = [_label("", each) for each in line]
+            cells = [(_label("", each), each) for each in line]
             for part in parts:
                 wanted = dict(
                     zip([*self.rows, *self.columns], [*line, *part], strict=True)
@@ -105,9 +108,10 @@ class Table:
                 group = chosen(frame, wanted)
                 paper = self.paper.get((*line, *part), {})
                 cells += [_cell(group, value, paper) for value in self.values]
-            rows.append(cells)
+            rows.append([text for text, _ in cells])
+            keys.append([key for _, key in cells])
         caption = " ".join([self.caption, *_protocols(frame)])
-        return TextTable(self.name, caption, header, rows, len(self.rows))
+        return TextTable(self.name, caption, header, rows, len(self.rows), keys)
 
 
 class TextTable(NamedTuple):
@@ -119,6 +123,7 @@ class TextTable(NamedTuple):
       header: of the columns.
       rows: cells.
       labels: how many of the first columns are labels.
+      keys: what the page sorts cells by: numbers, whatever unit is shown.
     """
 
     name: str
@@ -126,6 +131,7 @@ class TextTable(NamedTuple):
     header: list[str]
     rows: list[list[str]]
     labels: int
+    keys: list[list[object]]
 
     def write(self, folder: Path) -> None:
         """As `<name>.md` and `<name>.tex`."""
@@ -162,7 +168,8 @@ _HTML = jinja2.Environment(autoescape=True).from_string(
 <div class="scroll"><table class="sortable"><thead><tr>
 {%- for name in table.header %}<th{% if loop.index > table.labels %} class="number"
 {%- endif %}>{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in table.rows %}<tr>{% for cell in row %}<td
+{% for row in table.rows %}{% set keys = table.keys[loop.index0] %}<tr>
+{%- for cell in row %}<td data-value="{{ keys[loop.index0] }}"
 {%- if loop.index > table.labels %} class="number"{% endif %}>{{ cell }}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody></table></div></figure>"""
@@ -177,14 +184,20 @@ def chosen(frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     return frame
 
 
-def _cell(group: pd.DataFrame, value: Value, paper: Mapping[str, float]) -> str:
-    """Mean, deviation over seeds, and the paper's number with the difference."""
+def _cell(
+    group: pd.DataFrame, value: Value, paper: Mapping[str, float]
+) -> tuple[str, object]:
+    """Mean, deviation over seeds, and the paper's number with the difference.
+
+    Returns:
+      The text, and the mean; nothing where there is none.
+    """
     found = group[value.column].dropna() if value.column in group else group.iloc[:0]
     published = paper.get(value.column)
     if found.empty:
         status = "failed" if (group["status"] == "failed").any() else "-"
         beside = f" (paper {value.text(published)})" if published else ""
-        return status + beside
+        return status + beside, ""
     mean = float(found.mean())
     text = value.text(mean)
     lost = (group["status"] == "failed").sum()
@@ -194,7 +207,7 @@ def _cell(group: pd.DataFrame, value: Value, paper: Mapping[str, float]) -> str:
         text += f" ± {value.text(float(found.std(ddof=1)))}"
     if published:
         text += f" (paper {value.text(published)}, {mean / published - 1:+.1%})"
-    return text
+    return text, mean
 
 
 def _protocols(frame: pd.DataFrame) -> list[str]:
@@ -216,4 +229,7 @@ def _label(name: str, value: object) -> str:
 
 
 #: Labels whose values say nothing without their name.
-_NUMBERED = ("sparsity", "seed", "update_interval", "initial_update_ratio")
+_NUMBERED = (
+    *("sparsity", "seed", "update_interval", "initial_update_ratio"),
+    *("embedding_dim", "num_layers"),
+)

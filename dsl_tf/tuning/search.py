@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from ml_collections import config_dict
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from dsl_tf import children
 from dsl_tf.errors import UserError
 from dsl_tf.plugins import choose
 from dsl_tf.tuning import space as spaces
@@ -109,16 +108,12 @@ def run(
     log = search.folder / "trials.log"
     known = _ended(study)
     while len(known) < trials:
-        command = [sys.executable, "-m", "dsl_tf.tune", *arguments, "--worker"]
+        worker = [*arguments, "--worker"]
         with (
             log.open("ab") as stream,
-            subprocess.Popen(command, stdout=stream, stderr=stream) as process,
+            children.started("dsl_tf.tune", worker, stream) as process,
         ):
-            try:
-                process.wait()
-            except KeyboardInterrupt:
-                process.terminate()
-                raise
+            process.wait()
         ended = _ended(study)
         if len(ended) == len(known):
             raise UserError(

@@ -6,7 +6,7 @@ import pytest
 from dsl_tf.studies import gathered
 from dsl_tf.studies.cells import Place
 from dsl_tf.studies.plan import Study, cells
-from tests.reports.conftest import write_run  # noqa: F401, a fixture
+from tests.reports.conftest import COST, write_run  # noqa: F401, a fixture
 
 
 @pytest.fixture
@@ -32,6 +32,64 @@ def test_every_number_of_the_runs(frame):
     assert set(done["cost.training.seconds"]) == {12.5}
     assert set(done["cost.files.model.tflite"]) == {2_000_000}
     assert frame[frame["status"] != "done"]["recall@20"].isna().all()
+
+
+PASSES = [
+    {
+        "name": name,
+        "seconds": seconds,
+        "size": {"users": 2},
+        "layers": {
+            "hop": {"forward": 1, "backward": 2, "optimizer": 0},
+            "update": {"forward": 0, "backward": 0, "optimizer": 5},
+        },
+    }
+    for name, seconds in (("teacher", 3.0), ("select", 4.0))
+]
+
+
+@pytest.fixture
+def of_passes(tmp_path, study, write_run):  # noqa: F811
+    """A dense and a DSL cell of two passes, of 8 and of 6 multiply-accumulates."""
+    places = [Place(tmp_path, cell) for cell in cells(study)[:3:2]]
+    for place, macs in zip(places, (8, 6), strict=True):
+        training = COST["training"] | {"macs": macs, "passes": PASSES}
+        tensors = {"table": {"shape": [7, 4]}}
+        cost = {"training": training, "tensors": tensors}
+        cost["as_published"] = {"training_macs": macs / 16}
+        write_run(place.folder, config=place.cell.settings(), cost=cost)
+        (place.folder / "report.html").write_text("")
+    return places
+
+
+def test_every_number_of_a_pass(of_passes):
+    frame = gathered.frame("x", of_passes, gathered.runs(of_passes))
+    assert set(frame["cost.training.passes.teacher.seconds"]) == {3.0}
+    assert set(frame["cost.training.passes.select.seconds"]) == {4.0}
+    assert set(frame["cost.training.passes.select.size.users"]) == {2}
+    assert set(frame["cost.tensors.table.shape.0"]) == {7}
+    assert not [name for name in frame if "hop" in name]
+
+
+def test_layers_are_a_table_of_their_own(of_passes):
+    layers = gathered.layers("x", of_passes, gathered.runs(of_passes))
+    assert len(layers) == 2 * 2 * 2
+    assert list(layers["method"]) == ["dense"] * 4 + ["dsl"] * 4
+    wanted = ["pass", "layer", "forward", "backward", "optimizer"]
+    assert layers.iloc[5][wanted].to_list() == ["teacher", "update", 0, 0, 5]
+    assert layers.iloc[6][wanted].to_list() == ["select", "hop", 1, 2, 0]
+
+
+def test_no_cell_has_layers_yet(places):
+    layers = gathered.layers("x", places, {})
+    assert layers.empty
+    assert "optimizer" in layers
+
+
+def test_costs_as_shares_of_the_dense_cell(of_passes):
+    frame = gathered.frame("x", of_passes, gathered.runs(of_passes))
+    assert list(frame["training_macs_share"]) == [1.0, 0.75]
+    assert list(frame["as_published_share"]) == [1.0, 0.75]
 
 
 def test_differences_are_to_the_dense_cell_of_the_same_seed(frame):

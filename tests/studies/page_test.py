@@ -42,7 +42,8 @@ def shown(study, finished, tmp_path):
 
 
 def test_the_page_needs_nothing_beside_it_and_says_what_failed(shown):
-    assert not [s for s in shown.sources if not s.startswith("#")]
+    links = {s for s in shown.sources if not s.startswith("#")}
+    assert links == {"results.csv", "layers.csv"}  # to take away, not to read it
     text = " ".join(shown.text)
     assert "What is 0.5 < 0.8 & so on?" in text
     assert "4 of 6" in text
@@ -51,6 +52,7 @@ def test_the_page_needs_nothing_beside_it_and_says_what_failed(shown):
     assert "--config.sparsity.target=0.8" in text
     assert "A table." in text
     assert "A figure." in text
+    assert "Backward:" in text  # how multiply-accumulates are counted
 
 
 def test_files(shown, tmp_path):
@@ -60,6 +62,8 @@ def test_files(shown, tmp_path):
     assert names == {"figure.png", "figure.svg", "table.md", "table.tex"}
     results = pd.read_csv(folder / "results.csv")
     assert len(results) == 6
+    layers = pd.read_csv(folder / "layers.csv")
+    assert len(layers) == 4 * 2  # finished cells, layers
 
 
 def test_nothing_is_done_yet(study, places, tmp_path):

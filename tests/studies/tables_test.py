@@ -1,10 +1,13 @@
 """Tables of a study."""
 
+import re
+
 import pandas as pd
 import pytest
 
-from dsl_tf.studies import gathered
-from dsl_tf.studies.tables import RECALL, SECONDS, Table, chosen
+from dsl_tf.studies import gathered, plan
+from dsl_tf.studies.cells import Place
+from dsl_tf.studies.tables import RECALL, SECONDS, TRAINING_MACS, Table, chosen
 
 
 @pytest.fixture
@@ -86,6 +89,40 @@ def test_html_is_escaped(frame):
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert page.count("<tr>") == 3
+
+
+def test_the_page_sorts_numbers_by_what_they_are(frame):
+    frame["cost.training.macs"] = [4.1e7, 4.1e7, 3e9, 3e9, None, None]
+    table = Table("t", "", rows=("method", "sparsity"), values=(TRAINING_MACS,))
+    page = table.show(frame, {}).html()
+    assert re.findall(r'data-value="([^"]*)" class="number">([^<]*)<', page) == [
+        ("41000000.0", "41.00 MMAC ± 0.00 MAC"),
+        ("3000000000.0", "3.00 GMAC ± 0.00 MAC"),
+        ("", "failed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("study", "numbers"),
+    [
+        # Of two backbones multiply-accumulates only.
+        ("table2", {"small": 12 * 2 + 12 * 4, "lightgcn": 12 * 4, "ultragcn": 12 * 4}),
+        # Methods and widths: costs as they are, as shares of dense; memory; quality.
+        ("table3", {"yelp2018": 11 * 2 * 5}),
+        # Decays, both readings of Algorithm 1, two metrics, on Gowalla.
+        ("table4", {"": 3 * 2 * 2}),
+    ],
+)
+def test_the_papers_numbers_stand_beside_cells_of_its_studies(study, numbers, tmp_path):
+    name, wanted = plan.read(f"configs/studies/{study}.py")
+    places = [Place(tmp_path, cell) for cell in plan.cells(wanted, seeds=[0])]
+    frame = gathered.frame(name, places, {})
+    found = {}
+    for exhibit in wanted.exhibits:
+        rows = exhibit.show(frame, {}).rows
+        if beside := sum("(paper" in cell for row in rows for cell in row):
+            found[exhibit.name.removeprefix(study).lstrip("_")] = beside
+    assert found == numbers
 
 
 def test_chosen():
