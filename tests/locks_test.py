@@ -1,5 +1,6 @@
 """One writer at a time in a folder."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -74,6 +75,21 @@ def test_nobody_waits_for_a_folder_that_is_free(tmp_path):
     locks.wait(tmp_path / "nowhere", 60.0)
     assert time.monotonic() - begun < 30.0
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_lock_that_was_deleted_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    """As by its holder, between the moments when it is opened and locked."""
+    flock = fcntl.flock
+
+    def after_the_holder_left(*arguments):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (tmp_path / "run" / locks.LOCK).unlink()
+        (tmp_path / "run").rmdir()
+        flock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", after_the_holder_left)
+    with locks.held(tmp_path / "run"), pytest.raises(UserError):
+        locks.held(tmp_path / "run").__enter__()
 
 
 def test_many_at_once_are_one_after_the_other(tmp_path):
