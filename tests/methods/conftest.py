@@ -6,6 +6,7 @@ import rich.console
 import tensorflow as tf
 
 from dsl_tf import config_files
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.embedding import SparseEmbedding
 from dsl_tf.methods import _weights, base
 from dsl_tf.training import observers
@@ -143,6 +144,27 @@ class Exchange:
 _EXCHANGED = 0.02
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pull:
+    """A `LossTerm` that pulls at a column, and in one step at another."""
+
+    model: Backbone
+    column: int
+    column_at_last: int
+    last: int
+    held_bytes: int = 0
+
+    def __call__(self, inputs):
+        last = self.model.optimizer.iterations == self.last
+        users, items = self.model.batch_vectors(inputs)
+        column = tf.where(last, self.column_at_last, self.column)
+        at = tf.one_hot(column, users.shape[1])
+        return 1e3 * (tf.reduce_sum(users * at) + tf.reduce_sum(items * at))
+
+    def macs(self, layers, size):
+        return {}
+
+
 @pytest.fixture
 def exchange(take, mf_config, small_split):
     """Takes a pass of a method with one exchange, of a fiftieth of the weights.
@@ -165,13 +187,7 @@ def exchange(take, mf_config, small_split):
         """In the last step before the exchange another column is pulled at."""
 
         def begin(model):
-            def pull(inputs):
-                last = model.optimizer.iterations == interval - 1
-                users, items = model.batch_vectors(inputs)
-                at = tf.one_hot(tf.where(last, column_at_last, column), users.shape[1])
-                return 1e3 * (tf.reduce_sum(users * at) + tf.reduce_sum(items * at))
-
-            model.loss_terms = (pull,)
+            model.loss_terms = (Pull(model, column, column_at_last, interval - 1),)
 
         taken = take(method.train, mf_config, begin=begin)
         began, ended = taken.began["select"], taken.ended["select"]
