@@ -15,8 +15,8 @@ They are a mask, a horizon and a setting of the recorder of the one engine. With
 tables no gradient of a table's shape exists in any case. That of a graph model's table
 comes in blocks of rows, each with all its columns: the sample saves memory there, and
 no products. TensorFlow has no product that is computed at given places, and one made
-of gathers takes several times as long as that of all rows, up to the greatest
-sparsities (`python -m benchmarks.last_hop`).
+of gathers takes longer than that of all rows even at s = .95
+(`python -m benchmarks.last_hop`).
 """
 
 import dataclasses
