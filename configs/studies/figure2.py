@@ -16,7 +16,7 @@ def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
     quick = size == "quick"
     files = base.QUICK_FILES if quick else base.FULL_FILES
-    sparsities = (0.5, 0.8, 0.9) if quick else base.SPARSITIES
+    sparsities = (0.5, 0.9) if quick else base.SPARSITIES
     return Study(
         title="Quality over sparsity (DSL Figure 2)",
         question=(
