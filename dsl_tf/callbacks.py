@@ -39,7 +39,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         several times for one training.
       decay: `"cosine"` (the paper's), `"linear"`, `"constant"` or `"none"`.
       prune_criterion: scores active values; the lowest leave.
-      grow_criterion: scores recorded gradients; the highest enter.
+      grow_criterion: scores recorded gradients; the highest enter. None: any inactive
+        positions enter, drawn at random, and no gradient is recorded.
       horizon: steps of gradient summed before an exploration, or `"auto"`: the
         last steps of the interval, enough for twice as many inactive positions
         with a gradient as are asked for. 1 is the paper's.
@@ -56,7 +57,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     Attributes:
       records: one `ExchangeRecord` for each weight and exploration.
       schedule: gives ρ_t; final from the first epoch on.
-      next_horizon: steps the next exploration sums over; 0 = not yet known.
+      next_horizon: steps the next exploration sums over; 0: none, or not yet known.
 
     Raises:
       UserError: settings out of range, at once; those that do not fit the
@@ -70,7 +71,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         end_step: int | None = None,
         decay: str = "cosine",
         prune_criterion: pruning.PruneCriterion = pruning.magnitude,
-        grow_criterion: growth.GrowCriterion = growth.gradient,
+        grow_criterion: growth.GrowCriterion | None = growth.gradient,
         horizon: int | str = "auto",
         recorder_rows: int = 65536,
         sampled_rows: float = 1.0,
@@ -113,7 +114,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._following: int | None = None
         self._seen_step = 0
         self.records: list[ExchangeRecord] = []
-        self.next_horizon = 0 if horizon == "auto" else int(horizon)
+        recorded = horizon != "auto" and grow_criterion is not None
+        self.next_horizon = int(horizon) if recorded else 0
 
     def set_model(self, model: keras.Model) -> None:
         """Give the sparse layers recorders before `fit` traces the step."""
@@ -125,7 +127,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 f"dsl_tf.layers. Received: {model.name!r}, which has none."
             )
         self._layers = [layer for layer in layers if layer.trainable]
-        for layer in self._layers:
+        for layer in self._layers if self._grow_criterion else ():
             layer.record_gradients(self._recorder_rows, self._sampled_rows)
         watching.watch(model, self._layers)
 

@@ -9,7 +9,6 @@ import tf_keras as keras
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.errors import UserError
 from dsl_tf.layers.embedding import SparseEmbedding
-from dsl_tf.sparsity import growth
 from dsl_tf.storage import slots
 
 ROWS, WIDTH = 40, 8
@@ -274,13 +273,14 @@ def test_below_half_of_what_is_asked_is_a_warning():
     assert (record.asked, record.offered) == (144, 8 - before[1].sum())
 
 
-def test_a_grow_criterion_that_draws_is_seeded():
+def test_growth_at_random_is_seeded_and_records_nothing():
     def masks(seed):
         model = make_model()
-        fit(
-            model,
-            DynamicSparseTraining(0.5, 4, grow_criterion=growth.random, seed=seed),
-        )
+        callback = DynamicSparseTraining(0.5, 4, grow_criterion=None, seed=seed)
+        fit(model, callback)
+        assert callback.records
+        assert {record.horizon for record in callback.records} == {0}
+        assert not callback.recorders()
         return weight_of(model).mask()
 
     np.testing.assert_array_equal(masks(1), masks(1))

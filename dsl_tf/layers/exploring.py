@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tf_keras as keras
 
-from dsl_tf.sparsity.exploration import explore
+from dsl_tf.sparsity.exploration import explore, explore_anywhere
 from dsl_tf.sparsity.growth import GrowCriterion
 from dsl_tf.sparsity.horizon import batches_wanted, rows_wanted
 from dsl_tf.sparsity.pruning import PruneCriterion
@@ -28,27 +28,25 @@ def explore_weight(
     weight: SparseWeight,
     optimizer: keras.optimizers.Optimizer,
     prune_criterion: PruneCriterion,
-    grow_criterion: GrowCriterion,
+    grow_criterion: GrowCriterion | None,
     update_ratio: float,
     generator: np.random.Generator,
     second_moment: SecondMoment,
 ) -> tuple[Exchange, int]:
-    """Exchange the share ρ_t of a weight, by what its recorder holds.
+    """Exchange the share ρ_t of a weight.
 
     Args:
-      weight: has a recorder, which is empty afterwards.
+      weight: has a recorder, which is empty afterwards, unless growth is random.
       optimizer: the one that updates the weight.
       prune_criterion: scores active values.
-      grow_criterion: scores recorded gradients.
+      grow_criterion: scores recorded gradients; None: what grows is drawn.
       update_ratio: ρ_t in [0, 1].
-      generator: for criteria that draw at random.
+      generator: for growth at random.
       second_moment: what grown weights begin with, of `SECOND_MOMENTS`.
 
     Returns:
-      The exchange, and how many rows had a gradient.
+      The exchange, and in how many rows there was something to choose from.
     """
-    recorder = weight.recorder
-    assert recorder is not None
     read = weight.reader(weight.values)
     ends = functools.cache(lambda: weight.row_begin(np.arange(weight.shape[0] + 1)))
 
@@ -63,20 +61,39 @@ def explore_weight(
         counts = np.diff(np.clip(ends()[first : last + 1], start, stop))
         return np.repeat(weight.use[first:last], counts)
 
-    rows, gradients = (tensor.numpy() for tensor in recorder.recorded())
-    exchange = explore(
-        Scores(weight.nnz, prune_scores),
-        rows,
-        weight.row_begin(rows),
-        weight.mask(rows),
-        grow_criterion(gradients, generator),
-        update_ratio,
-    )
-    recorder.clear()
-    del gradients  # as large as the recorder
+    scores = Scores(weight.nnz, prune_scores)
+    if grow_criterion is None:
+        rows, width = weight.shape
+        exchange = explore_anywhere(
+            scores, weight.mask_blocks(), rows * width, update_ratio, generator
+        )
+    else:
+        exchange, rows = _by_gradient(weight, scores, grow_criterion, update_ratio)
     found = slots.find(optimizer, weight.values)
     moved = [second_moment(weight, slot, exchange.grown) for slot in found]
     weight.adopt(exchange, moved)
+    return exchange, rows
+
+
+def _by_gradient(
+    weight: SparseWeight,
+    prune_scores: Scores,
+    criterion: GrowCriterion,
+    update_ratio: float,
+) -> tuple[Exchange, int]:
+    """What the recorder holds decides; it is empty afterwards."""
+    recorder = weight.recorder
+    assert recorder is not None
+    rows, gradients = (tensor.numpy() for tensor in recorder.recorded())
+    exchange = explore(
+        prune_scores,
+        rows,
+        weight.row_begin(rows),
+        weight.mask(rows),
+        criterion(gradients),
+        update_ratio,
+    )
+    recorder.clear()
     return exchange, len(rows)
 
 
@@ -84,13 +101,14 @@ def batches_needed(weight: SparseWeight, update_ratio: float) -> float:
     """How many times what was recorded an exploration needs, to have what to grow.
 
     Args:
-      weight: has a recorder.
+      weight: what is explored.
       update_ratio: ρ_t in [0, 1].
 
     Returns:
       0 where nothing was recorded.
     """
-    assert weight.recorder is not None
+    if weight.recorder is None:
+        return 0.0
     touched = len(weight.recorder.recorded()[0])
     if not touched:
         return 0.0

@@ -3,8 +3,7 @@
 The engine of DSL with SET's settings: after every epoch a constant share of the
 weights leaves, those of least magnitude, and as many enter at random. Their code takes
 the share from the positive and from the negative weights apart; here it is taken by
-magnitude. What enters is drawn from the rows that the last steps before an exchange
-used, whatever their gradients are; the original draws from all rows.
+magnitude. No gradient of a position without a weight is ever taken.
 """
 
 from ml_collections import config_dict
@@ -45,5 +44,5 @@ def explorations(
         schedule="constant",
         end_fraction=1.0,
     )
-    config.growth.update(criterion="random", horizon="auto")
+    config.growth.update(criterion="random")
     return dsl.explorations(config, planned_steps, seed)

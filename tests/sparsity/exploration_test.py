@@ -1,10 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dsl_tf.sparsity.exploration import explore
+from dsl_tf.sparsity.exploration import explore, explore_anywhere
 from dsl_tf.sparsity.growth import gradient
 from dsl_tf.sparsity.selection import Scores
 
@@ -13,7 +15,7 @@ def exchange(weights, mask, gradients, ratio, rows=None):
     """`explore` on a small table; rows without a record have gradient None."""
     mask = np.array(mask, bool)
     rows = np.arange(len(mask)) if rows is None else np.array(rows)
-    scores = gradient(np.array(gradients, np.float32), np.random.default_rng(0))
+    scores = gradient(np.array(gradients, np.float32))
     values = np.array(weights, np.float32)[mask]
     begin = np.array([mask[:row].sum() for row in rows], np.int64)
     return explore(Scores.of(np.abs(values)), rows, begin, mask[rows], scores, ratio)
@@ -141,3 +143,71 @@ def test_the_exchange_as_designed(shape, data, ratio):
     assert all(np.all(np.diff(part) > 0) for part in found[:2])
     again = exchange(weights, mask, gradients, ratio)
     assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+def drawn(weights, mask, ratio, seed=0, block=1):
+    """`explore_anywhere` on a small table, whose mask comes in blocks of rows."""
+    mask = np.array(mask, bool)
+    values = np.array(weights, np.float32)[mask]
+    blocks = [mask[start : start + block] for start in range(0, len(mask), block)]
+    generator = np.random.default_rng(seed)
+    scores = Scores.of(np.abs(values))
+    return explore_anywhere(scores, blocks, mask.size, ratio, generator)
+
+
+@given(
+    mask=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)),
+    ratio=st.floats(0, 1),
+    seed=st.integers(0, 99),
+    block=st.integers(1, 4),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_random_exchange_keeps_the_budget_and_all_but_the_least(
+    mask, ratio, seed, block
+):
+    weights = np.random.default_rng(seed).permutation(mask.size).reshape(mask.shape) + 1
+    found = drawn(weights, mask, ratio, seed, block)
+    after = np.array(mask_after(mask, found), bool)
+    assert after.sum() == mask.sum()
+    assert not mask.reshape(-1)[found.grown].any()
+    assert (np.diff(found.grown) > 0).all()
+    assert found.offered == mask.size - mask.sum()
+    least = np.sort(weights[mask])[: found.asked]
+    assert set(weights[mask & ~after]) <= set(least)
+    whole = drawn(weights, mask, ratio, seed, block=len(mask))
+    np.testing.assert_array_equal(whole.grown, found.grown)
+    np.testing.assert_array_equal(whole.pruned, found.pruned)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.75])
+def test_each_place_is_as_likely_as_any_other_to_be_drawn(ratio):
+    """The weights that left, and those that there never were, alike."""
+    times = 3000
+    after = np.sum(
+        [
+            mask_after(MASK, drawn(WEIGHTS, MASK, ratio, seed, block=2))
+            for seed in range(times)
+        ],
+        axis=0,
+    )
+    asked = round(4 * ratio)
+    stays = np.argsort(np.where(MASK, np.abs(WEIGHTS), 0), axis=None)[4 + asked :]
+    likely = np.full(8, asked / (4 + asked))
+    likely[stays] = 1
+    deviation = np.sqrt(likely * (1 - likely) / times)
+    assert (np.abs(after.reshape(-1) / times - likely) <= 4.5 * deviation).all()
+
+
+def test_a_random_draw_takes_no_memory_for_all_positions():
+    rows, width, block = 100_000, 64, 1_000
+    generator = np.random.default_rng(0)
+    masks = [np.zeros((block, width), bool) for _ in range(rows // block)]
+    for mask in masks:
+        mask[:, 0] = True
+    scores = Scores.of(generator.random(rows, np.float32))
+    tracemalloc.start()
+    found = explore_anywhere(scores, masks, rows * width, 0.1, generator)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.grown) + (10_000 - len(found.pruned)) == 10_000
+    assert peak < rows * width / 4
