@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from dsl_tf.errors import UserError
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 #: Modules of a plug-in package that are not plug-ins themselves.
@@ -116,7 +117,7 @@ def _constants(path: Path) -> dict[str, Any]:
     return found
 
 
-def choose(known: Mapping[str, T], name: str, key: str) -> T:
+def choose(known: Mapping[K, T], name: K, key: str) -> T:
     """What a module lists under a name.
 
     Args:
@@ -129,6 +130,6 @@ def choose(known: Mapping[str, T], name: str, key: str) -> T:
     """
     if name not in known:
         raise UserError(
-            f"`{key}` must be one of {', '.join(known)}. Received: {name!r}."
+            f"`{key}` must be one of {', '.join(map(str, known))}. Received: {name!r}."
         )
     return known[name]

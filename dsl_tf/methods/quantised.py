@@ -19,8 +19,7 @@ SETTINGS = {
     "bits": 8,
 }
 
-_LIMITS = {"8": INT8_LIMIT, "4": INT4_LIMIT}
-
+_LIMITS = {8: INT8_LIMIT, 4: INT4_LIMIT}
 
 #: A budget in bytes leaves so many bits.
 within_bytes = _budget.by_bits
@@ -28,8 +27,7 @@ within_bytes = _budget.by_bits
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One dense pass; what is handed back has quantised tables."""
-    bits = config.method.quantised.bits
-    limit = choose(_LIMITS, str(bits), "method.quantised.bits")
+    limit = choose(_LIMITS, config.method.quantised.bits, "method.quantised.bits")
     model = passes.backbone(config, dense.make_tables)
     tables = _weights.tables(model)
     _weights.set_tables(
