@@ -60,7 +60,7 @@ def test_loss_falls_and_is_deterministic(model, config, small_split):
     ):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-    assert _losses(model, config, small_split, 120) == losses
+    assert _losses(model, config, small_split, 30) == losses[:30]
     for weight in model.sparse_weights():
         assert not weight.read().numpy()[~weight.mask()].any()
 

@@ -105,7 +105,9 @@ def test_weights_go_through_numpy(case, settings):
     assert_same(model, other, case)
 
 
-@pytest.mark.parametrize("form", ["model.keras", "saved_model"])
+@pytest.mark.parametrize(
+    "form", ["model.keras", pytest.param("saved_model", marks=pytest.mark.slow)]
+)
 def test_saving_in_the_midst_of_fit(case, settings, form, tmp_path):
     """Saved by Keras's own callback, which comes before ours in the list."""
     model = make_model(case, settings)

@@ -13,6 +13,9 @@ from dsl_tf.tuning import space
 
 METHODS = plugins.names("dsl_tf.methods")
 
+#: Of many passes or controllers, whose own tests train them too.
+LONG = {"autoemb", "esapn", "pep", "tkd", "without-rewinding"}
+
 #: Recall@20 over that of popularity, where 1.15 is too much to ask.
 LITTLE = {
     "popularity": 1.0,
@@ -38,7 +41,11 @@ def finished():
     return {}
 
 
-@pytest.fixture(params=METHODS)
+def _marked(name):
+    return pytest.param(name, marks=pytest.mark.slow if name in LONG else ())
+
+
+@pytest.fixture(params=map(_marked, METHODS))
 def trained(request, config, small_split, tmp_path_factory, finished):
     """What the method made of the small data, once for all tests."""
     name = request.param

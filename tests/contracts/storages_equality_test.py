@@ -110,7 +110,7 @@ def train(name, rows, width, sparsity, seed, optimizer, **settings):
 @example(5, 300, 0.8, 2, "adam")  # columns beyond a byte
 @example(6, 33, 0.5, 3, "legacy_adam")
 @settings(
-    max_examples=12,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -190,7 +190,10 @@ def test_tables_within_bytes(dot_product, tmp_path, layout):
     assert 34_600 < exported.files_detail["model_int8.tflite"]["tables"] <= 35_000
 
 
-@pytest.mark.parametrize("case", ["dot_product", "sparse_neumf", "cdae"])
+@pytest.mark.parametrize(
+    "case",
+    ["dot_product", "cdae", pytest.param("sparse_neumf", marks=pytest.mark.slow)],
+)
 def test_metrics_are_those_of_the_files_numbers(case, tmp_path, rounded, request):
     """Of every user, also of those for whom popularity stands in."""
     case = request.getfixturevalue(case)

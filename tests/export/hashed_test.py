@@ -51,7 +51,15 @@ def test_rows_are_the_vectors(backbone, small_split):
     )
 
 
-@pytest.mark.parametrize("coding", ["float32", "float16", "int8", "int4"])
+@pytest.mark.parametrize(
+    "coding",
+    [
+        "float32",
+        "int4",
+        pytest.param("float16", marks=pytest.mark.slow),
+        pytest.param("int8", marks=pytest.mark.slow),
+    ],
+)
 def test_the_file_is_small_and_ranks_as_its_numbers_say(small_split, tmp_path, coding):
     backbone = mf.MF(
         small_split.num_users,

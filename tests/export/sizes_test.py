@@ -53,7 +53,7 @@ def test_sizes_are_those_of_a_trained_model(
     assert abs(sizes.file(coding, nnz) - file) <= 64
 
 
-@pytest.mark.parametrize("share", [0.9, 0.7])
+@pytest.mark.parametrize("share", [0.7, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_most_is_the_largest_that_fits(frozen, share):
     sizes = DeviceSizes(frozen, 5, "small", True)
     limit = int(share * sizes.file("int8", sizes.positions))

@@ -103,6 +103,7 @@ def test_batches_are_of_validation(task, config, sampling):
         np.testing.assert_array_equal(value, second[key])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_an_uninterrupted_one(config, task, tmp_path, interrupted):
     whole = dataclasses.replace(task, folder=tmp_path / "whole")
     expected = base.train(whole, config, autoemb.train)

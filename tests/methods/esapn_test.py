@@ -161,6 +161,7 @@ def test_a_policy_begins_with_the_growth_asked_for(growing):
     np.testing.assert_allclose(tf.nn.softmax(logits)[:, 1], [0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_an_uninterrupted_one(config, task, tmp_path, interrupted):
     whole = dataclasses.replace(task, folder=tmp_path / "whole")
     expected = base.train(whole, config, esapn.train)

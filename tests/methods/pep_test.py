@@ -10,7 +10,9 @@ def task(small_split, tmp_path):
     return base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
 
 
-@pytest.mark.parametrize("granularity", ["weight", "row"])
+@pytest.mark.parametrize(
+    "granularity", ["row", pytest.param("weight", marks=pytest.mark.slow)]
+)
 def test_the_search_ends_when_it_is_within_the_budget(small_config, task, granularity):
     """Thresholds that begin high enough are above half of the weights soon."""
     small_config.train.epochs = 6

@@ -213,7 +213,9 @@ def test_what_the_student_holds_and_computes_is_in_the_account(
     assert passes[1].cost.macs.total == 0
 
 
-@pytest.mark.parametrize("topology", ["full", "hierarchical"])
+@pytest.mark.parametrize(
+    "topology", ["full", pytest.param("hierarchical", marks=pytest.mark.slow)]
+)
 def test_the_student_lies_as_its_teacher_does(config, task, tmp_path, topology):
     config.method.tkd.update(topology=topology, weight=30.0, balance=0.9, groups=3)
     trained = base.train(task, config, tkd.train)

@@ -99,21 +99,30 @@ def uninterrupted(config, train, tmp_path_factory, _trained):
     return _trained["run"]
 
 
+#: The probing step; mid-interval while recording; some steps after that checkpoint; a
+#: step that explored; in a validation; Ctrl-C, which saves.
+KILLS = [
+    lambda patch: _kill_at_step(patch, 1, "select"),
+    lambda patch: _kill_at_step(patch, 19, "select"),
+    lambda patch: _kill_at_step(patch, 30, "select", save=False),
+    lambda patch: _kill_at_step(patch, 40, "select"),
+    lambda patch: _kill_in_validation(patch, 1),
+    lambda patch: _ctrl_c_at_step(patch, 60),
+]
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(KILLS, marks=pytest.mark.slow, id="anywhere"),
+        pytest.param([KILLS[1], KILLS[-1]], id="while recording, and by Ctrl-C"),
+    ],
+)
 def test_killed_anywhere_dsl_goes_on_bit_for_bit(
-    config, train, tmp_path, monkeypatch, uninterrupted
+    kills, config, train, tmp_path, monkeypatch, uninterrupted
 ):
     expected, _ = uninterrupted
     assert expected.passes[0].state.companion["records"]
-    # The probing step; mid-interval while recording; some steps after that
-    # checkpoint; a step that explored; in a validation; Ctrl-C, which saves.
-    kills = [
-        lambda patch: _kill_at_step(patch, 1, "select"),
-        lambda patch: _kill_at_step(patch, 19, "select"),
-        lambda patch: _kill_at_step(patch, 30, "select", save=False),
-        lambda patch: _kill_at_step(patch, 40, "select"),
-        lambda patch: _kill_in_validation(patch, 1),
-        lambda patch: _ctrl_c_at_step(patch, 60),
-    ]
     handler = signal.getsignal(signal.SIGINT)
     for kill in kills:
         with monkeypatch.context() as patch:
