@@ -7,6 +7,7 @@ import tf_keras as keras
 
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
+from dsl_tf.layers.rounding import rounded_rows
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.expansion import Expansion, of_tensor
 
@@ -28,6 +29,9 @@ class SparseEmbedding(SparseLayer):
       mask_zero: whether row 0 marks padding, as in Keras.
       input_length: length of the input sequences where it is constant, as in
         Keras.
+      largest_code: rows that are looked up are rounded to so many steps of a scale of
+        their own on either side of zero, 127 for int8 and 7 for int4, while what is
+        trained is not (`layers.rounding`); 0: they are as they are.
       **kwargs: `storage`, `seed`, `popularity`, `mask_initializer` as in
         `SparseLayer`, and those of `keras.layers.Layer`.
 
@@ -44,6 +48,7 @@ class SparseEmbedding(SparseLayer):
         embeddings_regularizer: Any = None,
         mask_zero: bool = False,
         input_length: int | None = None,
+        largest_code: int = 0,
         **kwargs: Any,
     ) -> None:
         if input_dim < 1 or output_dim < 1:
@@ -64,6 +69,7 @@ class SparseEmbedding(SparseLayer):
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
         self.input_length = input_length
+        self.largest_code = largest_code
 
     def build(self, input_shape: Any = None) -> None:
         """Create the table."""
@@ -80,7 +86,10 @@ class SparseEmbedding(SparseLayer):
         inputs = tf.convert_to_tensor(inputs)
         if inputs.dtype not in (tf.int32, tf.int64):
             inputs = tf.cast(inputs, tf.int32)
-        return tf.cast(self.embeddings.lookup(inputs), self.compute_dtype)
+        rows = self.embeddings.lookup(inputs)
+        if self.largest_code:
+            rows = rounded_rows(rows, self.largest_code)
+        return tf.cast(rows, self.compute_dtype)
 
     def whole(self) -> tf.Tensor:
         """The table in its dense form, [input_dim, output_dim], differentiable."""
@@ -119,6 +128,7 @@ class SparseEmbedding(SparseLayer):
             ),
             "mask_zero": self.mask_zero,
             "input_length": self.input_length,
+            "largest_code": self.largest_code,
         }
 
 

@@ -1,8 +1,7 @@
 """User and item tables, dense or sparse: what a method hands to a backbone.
 
-A backbone asks for the tables it needs and never learns whether they are
-sparse, nor how a budget is shared. All it asks for are `Tables`, so that costs
-and figures find them.
+A backbone asks for the tables it needs and never learns whether they are sparse, nor
+how a budget is shared. They are `Tables`, by which costs and figures find them.
 """
 
 import abc
@@ -256,6 +255,7 @@ class SparseTables(TableFactory):
       joint: one budget for users and items, or one for each.
       seed: seeds the masks.
       masks: masks that are not random.
+      largest_code: of the rows that are looked up, see `SparseEmbedding`.
     """
 
     activity: np.ndarray
@@ -265,6 +265,7 @@ class SparseTables(TableFactory):
     joint: bool
     seed: int
     masks: MaskSource = lambda name, kind, width: None
+    largest_code: int = 0
 
     def _rows(self, kind: str) -> int:
         return len(self.use(kind))
@@ -294,5 +295,6 @@ class SparseTables(TableFactory):
             storage=self.storage,
             seed=self.seed,
             mask_initializer=given,
+            largest_code=self.largest_code,
             name=name,
         )

@@ -1,6 +1,6 @@
-"""DSL for few weights: what is left of them is laid where it is needed from the start.
+"""DSL for few bytes: what is left of the weights lies where it is needed.
 
-The engine of DSL with three changes:
+The engine of DSL with four changes:
 1. The first mask gives each row weights in proportion to a power of its interactions.
    DSL ends with more weights in popular rows (its Figure 4); with few explorations, or
    few weights, it does not get there from a mask of equal rows.
@@ -9,6 +9,9 @@ The engine of DSL with three changes:
    hundredth, of the first ones all that the one with fewer has.
 3. What grows is chosen by the gradients summed over the whole interval, as SparseRec
    does it (Qu et al. 2024), and not by those of its last batch.
+4. Where the file is to have weights of four bits, training sees the rows that it looks
+   up rounded as the file has them, see `dsl_tf.layers.rounding`. (A graph model reads
+   its table whole, an autoencoder by products: their rows are not rounded.)
 """
 
 import dataclasses
@@ -17,6 +20,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
+from dsl_tf.export.quantize import INT4_LIMIT
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.plugins import choose
@@ -29,6 +33,9 @@ SETTINGS = {
     "popularity_power": 0.5,
     # Of a row's first weights: nested, the first so many; or random.
     "columns": "nested",
+    # Codes that rows are rounded to in training: int4; none; or those of the file that
+    # `budget.bytes` picks.
+    "codes": "file",
 }
 
 #: What `python -m dsl_tf.tune` varies, beside what it does of `dsl`.
@@ -40,6 +47,10 @@ SPACE = {
 
 #: Values of `columns`, to whether they are the first ones.
 _NESTED = {"nested": True, "random": False}
+
+#: Values of `codes`, and formats, to the largest code; more bits lose nothing.
+_LARGEST = {"int4": INT4_LIMIT, "none": 0}
+_LARGEST_OF_FILE = {"tflite_int4": INT4_LIMIT}
 
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
@@ -70,7 +81,10 @@ def make_tables(
         nnz = budget((len(use), width), config.sparsity.target)
         return QuotaMask(quotas_by_use(use, width, nnz, power), width, nested)
 
-    return dataclasses.replace(tables, masks=mask)
+    codes = config.method.dsl_plus.codes
+    of_file = _LARGEST_OF_FILE.get(config.budget.format, 0)
+    largest = choose({**_LARGEST, "file": of_file}, codes, "method.dsl_plus.codes")
+    return dataclasses.replace(tables, masks=mask, largest_code=largest)
 
 
 def explorations(

@@ -70,3 +70,33 @@ def test_settings_out_of_range_are_refused(
     task = base.Task(small_split, 0, tmp_path, console)
     with pytest.raises(UserError, match=rf"method\.dsl_plus\.{key}` must be"):
         base.train(task, small_config, dsl_plus.train)
+
+
+@pytest.mark.parametrize(
+    ("codes", "file", "largest"),
+    [
+        ("file", "tflite_int4", 7),
+        ("file", "tflite_int8", 0),
+        ("file", "", 0),
+        ("none", "tflite_int4", 0),
+        ("int4", "", 7),
+    ],
+)
+def test_training_sees_the_codes_of_the_file(
+    small_config, small_split, codes, file, largest
+):
+    small_config.method.dsl_plus.codes = codes
+    small_config.budget.format = file
+    small_config.model.gmf_dim = width = 64
+    tables = dsl_plus.make_tables(small_config, small_split, 0)
+    assert tables.largest_code == largest
+    model = base.make_backbone(small_split, small_config, tables, 0)
+    vectors = model.item_vectors().numpy()
+    levels = {len(np.unique(row)) for row in np.abs(vectors[:, :width])}
+    assert (max(levels) <= 8) == (largest == 7)
+
+
+def test_other_codes_are_refused(small_config, small_split):
+    small_config.method.dsl_plus.codes = "int3"
+    with pytest.raises(UserError, match=r"dsl_plus\.codes` must be one of int4, none"):
+        dsl_plus.make_tables(small_config, small_split, 0)
