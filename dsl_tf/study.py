@@ -23,7 +23,7 @@ from rich.text import Text
 from dsl_tf import command_line, environment, locks
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
-from dsl_tf.studies import page, plan, runner
+from dsl_tf.studies import gathered, page, plan, runner
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Planned, Planner, Remaining
 
@@ -69,6 +69,7 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     if values.dry_run:
         _print_plan(todo, console)
         return 0
+    compared: gathered.Known = {}
     with locks.held(root):
         try:
             runner.run(
@@ -76,10 +77,10 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
                 values.jobs,
                 Remaining(todo, values.jobs),
                 console,
-                lambda: page.write_results(root, name, places),
+                lambda: page.write_results(root, name, places, compared),
             )
         finally:
-            shown = page.write(root, name, study, places)
+            shown = page.write(root, name, study, places, compared)
     failed = [place for place in todo if place.status is Status.FAILED]
     for place in failed:
         line = f"failed  {place.cell.name}: {place.error} (log: {place.log})"

@@ -1,6 +1,6 @@
 """What the studies share: the paper's published numbers, and common values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 #: Published numbers by the labels of a row, and then by columns.
@@ -15,6 +15,10 @@ NO_FILES = {"export.formats": ()}
 #: Of every cell where a study is to take minutes: a validation takes as long as an
 #: epoch of the demo data.
 FEW_VALIDATIONS = {"train.validate_every": 5, "train.patience": 0}
+
+#: Where lengths of training would else differ: a sparse row that stands still for some
+#: epochs goes on.
+NO_PATIENCE = {"train.patience": 0}
 
 #: Where a study is to take minutes: what is built in, and real data as small.
 QUICK_DATA = ("demo", "ml-100k")
@@ -32,6 +36,32 @@ SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 def files(backbones: Iterable[str], data: Iterable[str]) -> tuple[str, ...]:
     """Configs of all backbones for all data sets."""
     return tuple(f"configs/{name}.py:{each}" for name in backbones for each in data)
+
+
+def with_shares(
+    table: Published, dense: Callable[[tuple[object, ...]], tuple[object, ...]]
+) -> Published:
+    """Published numbers, and their costs as shares of the dense row's.
+
+    Args:
+      table: the numbers.
+      dense: from the labels of a row to those of its dense row.
+    """
+    costs = {
+        "as_published_share": "cost.as_published.training_macs",
+        "state_share": "cost.training.state_bytes",
+    }
+    return {
+        row: {
+            **numbers,
+            **{
+                share: numbers[cost] / table[dense(row)][cost]
+                for share, cost in costs.items()
+                if cost in numbers
+            },
+        }
+        for row, numbers in table.items()
+    }
 
 
 def recall_ndcg(recall: float, ndcg: float) -> dict[str, float]:

@@ -32,7 +32,9 @@ def get_config(size: str = "full") -> Study:
         ),
         seeds=(0,) if quick else (0, 1, 2),
         # Half of what is left in a round, where it is to be quick.
-        keys=base.NO_FILES | ({"method.lottery_ticket.share": 0.5} if quick else {}),
+        keys=base.NO_FILES
+        | base.NO_PATIENCE
+        | ({"method.lottery_ticket.share": 0.5} if quick else {}),
         exhibits=(
             *(
                 Lines(

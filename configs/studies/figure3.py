@@ -29,12 +29,13 @@ def get_config(size: str = "full") -> Study:
             "random pruning, the dashed lines."
         ),
         grid=(
+            {"config": files, "method.name": "dense"},
             {**dsl, "sparsity.update_interval": intervals},
             {**dsl, "sparsity.initial_update_ratio": ratios},
             {**pruned, "method.name": "random_pruning"},
         ),
         seeds=(0,) if quick else (0, 1, 2),
-        keys=base.NO_FILES,
+        keys=base.NO_FILES | base.NO_PATIENCE,
         exhibits=(
             Lines(
                 "figure3_interval",

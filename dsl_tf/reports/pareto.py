@@ -29,13 +29,14 @@ def points(runs: Sequence[Run], metric: str) -> pd.DataFrame:
       metric: of the test set, measured with each file's own numbers.
 
     Returns:
-      Columns `model`, `method`, `run`, `file`, `bytes` and the metric.
+      Columns `model`, `method`, `run`, `pruned`, `file`, `bytes` and the metric.
     """
     rows = [
         {
             "model": run.config["model"]["name"],
             "method": run.config["method"]["name"],
             "run": str(run.folder),
+            "pruned": run.cost["sparsity"] > 0,
             "file": name,
             "bytes": run.cost["files"][name],
             metric: measured[metric],
@@ -44,7 +45,7 @@ def points(runs: Sequence[Run], metric: str) -> pd.DataFrame:
         for name, measured in run.cost.get("files_metrics", {}).items()
         if name in _SIGNS and metric in measured
     ]
-    columns = ["model", "method", "run", "file", "bytes", metric]
+    columns = ["model", "method", "run", "pruned", "file", "bytes", metric]
     return pd.DataFrame(rows, columns=columns).sort_values("bytes", ignore_index=True)
 
 
@@ -58,8 +59,8 @@ def front(found: pd.DataFrame, metric: str) -> pd.DataFrame:
 def figure(runs: Sequence[Run], metric: str) -> Figure:
     """Every file as a point, every method a colour, and the front as steps.
 
-    A run whose method exports nothing (popularity, EASE and the like) is a dashed
-    line.
+    Points of files that leave no weight out are hollow. A run whose method exports
+    nothing (popularity, EASE and the like) is a dashed line.
 
     Raises:
       UserError: no run has a measured `.tflite` file.
@@ -78,10 +79,13 @@ def figure(runs: Sequence[Run], metric: str) -> Figure:
     for name in names:
         mine = found[(found["model"] == name[0]) & (found["method"] == name[1])]
         axis.plot([], [], "-", color=colors[name], lw=4, label=" ".join(name))
-        for file, rows in mine.groupby("file"):
-            sign = _SIGNS[str(file)][1]
+        for (file, pruned), rows in mine.groupby(["file", "pruned"]):
             axis.plot(
-                rows["bytes"], rows[metric], sign, color=colors[name], ms=6, alpha=0.85
+                *(rows["bytes"], rows[metric], _SIGNS[file][1]),
+                color=colors[name],
+                fillstyle="full" if pruned else "none",
+                ms=6,
+                alpha=0.85,
             )
     best = front(found, metric)
     axis.step(best["bytes"], best[metric], where="post", color=figures.GREY, lw=1.0)
@@ -101,6 +105,9 @@ def figure(runs: Sequence[Run], metric: str) -> Figure:
     for file in [name for name in _SIGNS if name in set(found["file"])]:
         label, sign = _SIGNS[file]
         axis.plot([], [], sign, color=figures.GREY, label=label)
+    if found["pruned"].nunique() > 1:
+        hollow = {"color": figures.GREY, "fillstyle": "none"}
+        axis.plot([], [], "o", label="hollow: nothing pruned", **hollow)
     figures.logarithmic(axis, tables.size)
     axis.set_xlabel("bytes of the .tflite file")
     axis.set_ylabel(f"{metric} of the test set")

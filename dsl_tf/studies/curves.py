@@ -23,6 +23,12 @@ _COLORS = (
 )
 _MARKS = "osD^vP*X"
 
+#: Columns that are shares.
+_SHARES = ("sparsity", "sparsity.initial_update_ratio", "cost.sparsity")
+
+#: Units of columns that have one.
+_UNITS = {"sparsity.update_interval": "steps", "cost.training.seconds": "s"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
@@ -70,10 +76,11 @@ class Lines:
         figure, axes = figures.panels(len(names), height)
         for axis, name in zip(axes, names, strict=True):
             where = {self.panels: name} if self.panels else {}
-            self._panel(axis, chosen(points, where), styles)
+            panel = chosen(points, where)
+            self._panel(axis, panel, styles)
             if self.levels:
-                self._levels(axis, chosen(chosen(frame, where), self.levels))
-            axis.set_title(str(name), fontsize=10)
+                self._levels(axis, chosen(chosen(frame, where), self.levels), styles)
+            axis.set_title(_title(panel, self.panels), fontsize=10)
             axis.set_xlabel(_words(self.x))
         axes[0].set_ylabel(f"{_words(self.y)} of the test set")
         _legend(figure, axes)
@@ -96,13 +103,19 @@ class Lines:
             axis.xaxis.set_major_formatter(ScalarFormatter())
             axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_xticks(sorted(set(points[self.x])))
-        if "sparsity" in self.x:
+        if self.x in _SHARES:
             axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
-    def _levels(self, axis: Axes, points: pd.DataFrame) -> None:
+    def _levels(
+        self, axis: Axes, points: pd.DataFrame, styles: Mapping[str, dict[str, Any]]
+    ) -> None:
+        """Lines of the colour of the curve that they belong to, where there is one."""
+        by = [*(label for label in self.levels if label not in self.by), *self.by]
         for name, group in _groups(points, self.by):
+            color = styles.get(name, {"color": figures.GREY})["color"]
+            ((label, _),) = _groups(group, by)
             axis.axhline(
-                group[self.y].mean(), color=figures.GREY, ls="--", lw=1.2, label=name
+                group[self.y].mean(), color=color, ls="--", lw=1.2, label=label
             )
 
 
@@ -144,7 +157,7 @@ class Loss:
                 mean = pd.concat([c["loss"] for c in curves], axis=1).mean(axis=1)
                 color = styles[label]["color"]
                 axis.plot(mean.index, mean, color=color, lw=1.5, label=label)
-            axis.set_title(str(name), fontsize=10)
+            axis.set_title(_title(panel, self.panels), fontsize=10)
             axis.set_xlabel("epoch")
         axes[0].set_ylabel("training loss")
         _legend(figure, axes)
@@ -213,7 +226,9 @@ def _named(label: str, value: Any) -> str:
     if pd.isna(value):
         return ""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{label.rpartition('.')[2]}={text}" if "." in label else text
+    if "." in label:
+        return f"{label.rpartition('.')[2]}={text}"
+    return f"{label} {text}" if label == "sparsity" else text
 
 
 def _styles(frame: pd.DataFrame, by: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -227,7 +242,17 @@ def _styles(frame: pd.DataFrame, by: Sequence[str]) -> dict[str, dict[str, Any]]
 
 
 def _words(column: str) -> str:
-    return column.removeprefix("cost.").replace("_", " ").replace(".", " ")
+    unit = f" ({_UNITS[column]})" if column in _UNITS else ""
+    short = column.removeprefix("cost.").removeprefix("sparsity.")
+    return short.replace("_", " ").replace(".", " ") + unit
+
+
+def _title(panel: pd.DataFrame, label: str) -> str:
+    """The value of a panel's label; with the data, where a backbone has one alone."""
+    if not label:
+        return ""
+    data = set(panel["data"]) if label == "backbone" else set()
+    return " on ".join([str(panel[label].iloc[0]), *(data if len(data) == 1 else ())])
 
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:

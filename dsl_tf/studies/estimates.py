@@ -72,6 +72,8 @@ class Remaining:
     def __init__(self, places: Sequence[Place], jobs: int) -> None:
         self._places = places
         self._jobs = jobs
+        # They are tried again, once.
+        self._again = {p.cell.name for p in places if p.status is Status.FAILED}
         self._seconds = {
             place.cell.name: _training_seconds(place) + _BESIDE
             for place in places
@@ -80,13 +82,19 @@ class Remaining:
 
     def measured(self, place: Place, seconds: float) -> None:
         """Take in what a cell took, if it went to its end."""
+        self._again.discard(place.cell.name)
         if place.status is Status.DONE:
             name = place.cell.name
             self._seconds[name] = max(seconds, self._seconds.get(name, 0.0))
 
     def seconds(self) -> float | None:
         """Left of all cells together; None where nothing is known."""
-        left = [p for p in self._places if p.status in (Status.WAITING, Status.BEGUN)]
+        left = [
+            place
+            for place in self._places
+            if place.status in (Status.WAITING, Status.BEGUN)
+            or place.cell.name in self._again
+        ]
         each = [self._of(place.cell) for place in left]
         known = [seconds for seconds in each if seconds is not None]
         if len(known) < len(left):

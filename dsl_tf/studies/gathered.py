@@ -1,12 +1,15 @@
 """All that the cells of a study found, as one tidy table."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pandas as pd
 
+from dsl_tf import config_files
 from dsl_tf.evaluation.intervals import paired_bootstrap
+from dsl_tf.reports import tables
 from dsl_tf.reports.runs import Run, read_run
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.instructions import counted
@@ -28,7 +31,18 @@ COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 SHARES = {
     "training_macs_share": "cost.training.macs",
     "as_published_share": "cost.as_published.training_macs",
+    "state_share": "cost.training.state_bytes",
 }
+
+#: The paper's formulas, which are of steps: a method without any has no such cost.
+_PUBLISHED = "cost.as_published."
+
+#: What tells a cell from the baseline that it is compared with.
+_OWN = ("method", "sparsity", "growth", "pruning", "budget", "storage", "export")
+
+
+#: Comparisons of finished cells, which stay as they are, by both folders.
+Known: TypeAlias = MutableMapping[tuple[Path, Path], Mapping[str, float]]
 
 
 def runs(places: Sequence[Place]) -> dict[str, Run]:
@@ -40,13 +54,19 @@ def runs(places: Sequence[Place]) -> dict[str, Run]:
     }
 
 
-def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.DataFrame:
+def frame(
+    name: str,
+    places: Sequence[Place],
+    found: Mapping[str, Run],
+    known: Known | None = None,
+) -> pd.DataFrame:
     """A row for each cell, finished or not.
 
     Args:
       name: of the study.
       places: of its cells.
       found: `runs` of them.
+      known: comparisons from before; those that are new are added.
 
     Returns:
       Columns `LABELS`, where `sparsity` is what was asked for, if it was; a column for
@@ -55,9 +75,10 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
       `valid_` before them, those of the file that `budget.bytes` holds down with
       `file_`; `protocol`, and whether there was a `refit`; every number of `cost.json`
       with `cost.` before its keys, those of a pass by its name (those of its layers:
-      `layers`); `instructions`, where they could be counted; paired differences to the
-      dense cell of the same backbone, data and seed (`COMPARED`), and shares of its
-      costs (`SHARES`); `command`.
+      `layers`), and `training_memory`, bytes over what the process had before;
+      `instructions`, where they could be counted; paired differences to the dense cell
+      of the same data, model, training and seed (`COMPARED`), and shares of its costs
+      (`SHARES`); `command`.
     """
     dense = {
         _family(place): found[place.cell.name]
@@ -65,13 +86,14 @@ def frame(name: str, places: Sequence[Place], found: Mapping[str, Run]) -> pd.Da
         if place.cell.name in found and place.cell.config.method.name == BASELINE
     }
     labels = [_labels(name, place) for place in places]
+    known = {} if known is None else known
     rows = []
     for place, row in zip(places, labels, strict=True):
         row = row | {"status": str(place.status), "error": place.error}
         run = found.get(place.cell.name)
         if run is not None:
             row |= _numbers(run) | {"instructions": counted(place.counts)}
-            row |= _compared(run, dense.get(_family(place)))
+            row |= _compared(run, dense.get(_family(place)), known)
             row |= _shares(run, dense.get(_family(place)))
         rows.append(row | {"command": place.cell.command(place.folder)})
     first = list(dict.fromkeys(key for each in labels for key in each))
@@ -122,10 +144,10 @@ def _labels(name: str, place: Place) -> dict[str, Any]:
     cell = place.cell
     config = cell.config
     sparsity = float(config.sparsity.target)
-    if config.method.name in _WITHOUT_SPARSITY:
-        sparsity = 0.0
-    elif config.budget.bytes:
+    if config.budget.bytes:
         sparsity = math.nan  # what the bytes leave
+    elif config.method.name in _WITHOUT_SPARSITY:
+        sparsity = 0.0
     labels = {
         "study": name,
         "cell": cell.name,
@@ -137,16 +159,17 @@ def _labels(name: str, place: Place) -> dict[str, Any]:
     }
     known = {CONFIG, "method.name", "sparsity.target", "data.name", "model.name"}
     return labels | {
-        key: "none" if value == () else value
+        key: ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else value
         for key, value in cell.axes.items()
         if key not in known
     }
 
 
-def _family(place: Place) -> tuple[object, ...]:
-    cell = place.cell
-    shape = {k: v for k, v in cell.axes.items() if k.split(".")[0] in ("model", "data")}
-    return (cell.file, cell.seed, tuple(sorted(shape.items())))
+def _family(place: Place) -> tuple[tuple[str, str], ...]:
+    """What cells that may be compared have in common, their seed among it."""
+    values = config_files.flatten(place.cell.config).items()
+    alike = {key: str(each) for key, each in values if key.split(".")[0] not in _OWN}
+    return tuple(sorted(alike.items()))
 
 
 def _numbers(run: Run) -> dict[str, Any]:
@@ -158,9 +181,18 @@ def _numbers(run: Run) -> dict[str, Any]:
     if "budget" in run.cost:
         held = run.cost.get("files_metrics", {}).get(run.cost["budget"]["file"], {})
         numbers |= {f"file_{name}": held[name] for name in numbers if name in held}
-    numbers["protocol"], numbers["refit"] = run.protocol, run.config["train"]["refit"]
+    numbers["protocol"], numbers["refit"] = run.protocol, run.metrics["refit"]
     numbers["best_epoch"] = run.metrics.get("best_epoch")
-    return numbers | dict(_leaves(run.cost, "cost"))
+    numbers["training_memory"] = tables.memory(run.cost["training"])
+    return numbers | _costs(run)
+
+
+def _costs(run: Run) -> dict[str, float]:
+    """The numbers of `cost.json` by their paths."""
+    found = dict(_leaves(run.cost, "cost"))
+    if found["cost.training.steps"]:
+        return found
+    return {k: each for k, each in found.items() if not k.startswith(_PUBLISHED)}
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, float]]:
@@ -178,23 +210,26 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, float]]:
         yield path, value
 
 
-def _compared(run: Run, dense: Run | None) -> dict[str, float]:
+def _compared(run: Run, dense: Run | None, known: Known) -> Mapping[str, float]:
     if dense is None or dense is run:
         return {}
-    cells = {}
+    if (run.folder, dense.folder) in known:
+        return known[run.folder, dense.folder]
+    cells: dict[str, float] = {}
     for metric in run.headline_metrics:
         theirs = dense.per_user[metric]
         ours = run.per_user[metric].reindex(theirs.index)
         values = paired_bootstrap(ours.to_numpy(), theirs.to_numpy(), 0)
         for name, value in zip(COMPARED, values, strict=True):
             cells[f"{metric}_{name}"] = value
+    known[run.folder, dense.folder] = cells
     return cells
 
 
 def _shares(run: Run, dense: Run | None) -> dict[str, float]:
     if dense is None:
         return {}
-    ours, theirs = (dict(_leaves(each.cost, "cost")) for each in (run, dense))
+    ours, theirs = _costs(run), _costs(dense)
     return {
         name: ours[cost] / theirs[cost]
         for name, cost in SHARES.items()

@@ -30,7 +30,7 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "cost.as_published.training_macs": ("as the paper counts", tables.macs),
     "as_published_share": ("of dense", "{:.1%}".format),
     "cost.training.seconds": ("training", lambda s: f"{s:,.0f} s"),
-    "cost.training.peak_rss_bytes": ("peak memory", tables.size),
+    "training_memory": ("training memory", tables.size),
     "cost.training.state_bytes": ("state", tables.size),
     "instructions": ("instructions", tables.instructions),
     "cost.nonzeros": ("non-zeros", lambda n: f"{n:,.0f}"),
@@ -55,10 +55,19 @@ def check(name: str, study: Study, places: Sequence[Place]) -> None:
                 )
 
 
-def write_results(root: Path, name: str, places: Sequence[Place]) -> pd.DataFrame:
-    """Write `results.csv`, a row a cell, finished or not, and `layers.csv`."""
+def write_results(
+    root: Path, name: str, places: Sequence[Place], known: gathered.Known
+) -> pd.DataFrame:
+    """Write `results.csv`, a row a cell, finished or not, and `layers.csv`.
+
+    Args:
+      root: the study's folder.
+      name: of the study.
+      places: of its cells.
+      known: comparisons from before; those that are new are added.
+    """
     found = gathered.runs(places)
-    frame = gathered.frame(name, places, found)
+    frame = gathered.frame(name, places, found, known)
     layers = gathered.layers(name, places, found)
     for file, table in ((RESULTS, frame), (LAYERS, layers)):
         with replacing(root / file) as partial:
@@ -66,14 +75,27 @@ def write_results(root: Path, name: str, places: Sequence[Place]) -> pd.DataFram
     return frame
 
 
-def write(root: Path, name: str, study: Study, places: Sequence[Place]) -> Path:
+def write(
+    root: Path,
+    name: str,
+    study: Study,
+    places: Sequence[Place],
+    known: gathered.Known,
+) -> Path:
     """Write all that can be made of the cells that are done.
+
+    Args:
+      root: the study's folder.
+      name: of the study.
+      study: what its exhibits are.
+      places: of its cells.
+      known: see `write_results`.
 
     Returns:
       The page.
     """
     runs = gathered.runs(places)
-    frame = write_results(root, name, places)
+    frame = write_results(root, name, places, known)
     exhibits = []
     for exhibit in study.exhibits:
         shown = exhibit.show(frame, runs)
@@ -128,7 +150,7 @@ def _cards(frame: pd.DataFrame, runs: Mapping[str, Run]) -> list[dict[str, str]]
         {
             "name": "protocol",
             "value": ", ".join(protocols),
-            "note": "epochs and settings are chosen on validation",
+            "note": "epochs are chosen on validation",
         },
     ]
 

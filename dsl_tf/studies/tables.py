@@ -40,11 +40,12 @@ PUBLISHED_INFERENCE = Value(
     "cost.as_published.inference_macs", "as the paper counts (inference)", texts.macs
 )
 PUBLISHED_SHARE = Value(
-    "as_published_share", "as the paper counts, of dense", lambda share: f"{share:.1%}"
+    "as_published_share", "as the paper counts, of dense", "{:.1%}".format
 )
 SECONDS = Value("cost.training.seconds", "training", lambda s: f"{s:,.0f} s")
 STATE = Value("cost.training.state_bytes", "state", texts.size)
-PEAK = Value("cost.training.peak_rss_bytes", "peak memory", texts.size)
+STATE_SHARE = Value("state_share", "state, of dense", "{:.1%}".format)
+MEMORY = Value("training_memory", "training memory", texts.size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +111,20 @@ class Table:
                 cells += [_cell(group, value, paper) for value in self.values]
             rows.append([text for text, _ in cells])
             keys.append([key for _, key in cells])
-        caption = " ".join([self.caption, *_protocols(frame)])
+        notes = [*_protocols(frame), *_significance(rows)]
+        caption = " ".join([self.caption, *notes])
         return TextTable(self.name, caption, header, rows, len(self.rows), keys)
+
+
+#: Characters that LaTeX has a use for.
+_LATEX = str.maketrans(
+    {sign: rf"\{sign}" for sign in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"\\": r"\textbackslash{}"}
+)
+
+#: After a metric that differs from that of the dense model.
+_SIGNIFICANT = "*"
 
 
 class TextTable(NamedTuple):
@@ -141,7 +154,8 @@ class TextTable(NamedTuple):
         style = frame.style.hide(axis="index")
         style = style.format(escape="latex").format_index(escape="latex", axis=1)
         places = "l" * self.labels + "r" * (len(self.header) - self.labels)
-        latex = style.to_latex(caption=self.caption, hrules=True, column_format=places)
+        caption = self.caption.translate(_LATEX)
+        latex = style.to_latex(caption=caption, hrules=True, column_format=places)
         (folder / f"{self.name}.tex").write_text(latex, encoding="utf-8")
 
     def markdown(self) -> str:
@@ -201,10 +215,15 @@ def _cell(
     mean = float(found.mean())
     text = value.text(mean)
     lost = (group["status"] == "failed").sum()
-    if lost:
-        text += f" [{lost} of {len(group)} failed]"
     if len(found) > 1:
         text += f" ± {value.text(float(found.std(ddof=1)))}"
+    differs = group.get(f"{value.column}_p_value", pd.Series(dtype=float)).dropna()
+    if len(differs) == len(found) and (differs < 0.05).all():
+        text += _SIGNIFICANT
+    if lost:
+        text += f" [{lost} of {len(group)} failed]"
+    elif len(found) < len(group):
+        text += f" [{len(found)} of {len(group)} done]"
     if published:
         text += f" (paper {value.text(published)}, {mean / published - 1:+.1%})"
     return text, mean
@@ -219,6 +238,20 @@ def _protocols(frame: pd.DataFrame) -> list[str]:
     refits = {True: "trained anew on training and validation", False: "no refit"}
     how = " or ".join(refits[bool(each)] for each in sorted(set(finished["refit"])))
     return [f"{names}; {how}."] if names else []
+
+
+def _significance(rows: Sequence[Sequence[str]]) -> list[str]:
+    """What deviations and the sign of a difference mean, where there are any."""
+    cells = [cell for row in rows for cell in row]
+    said = []
+    if any(" ± " in cell for cell in cells):
+        said.append("±: standard deviation over seeds.")
+    if any(_SIGNIFICANT in cell for cell in cells):
+        said.append(
+            f"{_SIGNIFICANT}: differs from dense, p < .05 with every seed (paired "
+            "bootstrap over users)."
+        )
+    return said
 
 
 def _label(name: str, value: object) -> str:

@@ -43,6 +43,24 @@ def test_lines_are_means_over_seeds_and_levels_lie_flat(lines, frame):
     assert list(level.get_ydata()) == pytest.approx([0.425, 0.425])
 
 
+def test_a_level_has_the_colour_of_its_curve_and_says_whose_it_is(frame):
+    axis = "sparsity.update_interval"
+    frame[axis] = [None, None, 1000.0, 1000.0, None, None]
+    frame.loc[:1, "sparsity"] = 0.5
+    by = {"x": axis, "y": "recall@20", "by": ("sparsity",), "panels": "backbone"}
+    lines = Lines("f", "", where={"method": "dsl"}, levels={"method": "dense"}, **by)
+    figure = lines.show(frame, {}).figure
+    (axes,) = figure.axes
+    assert axes.get_title() == "mf on demo"
+    assert axes.get_xlabel() == "update interval (steps)"
+    figure.canvas.draw()
+    assert "1000" in [label.get_text() for label in axes.get_xticklabels()]
+    level = _lines(figure)["dense sparsity 0.5"]
+    (curve,) = axes.containers
+    assert curve.get_label() == "sparsity 0.5"
+    assert level.get_color() == curve.lines[0].get_color()
+
+
 def test_nothing_to_draw(lines, frame):
     assert lines.show(frame.iloc[:2], {}) is None
     assert lines.show(frame.drop(columns="recall@20"), {}) is None
@@ -53,8 +71,8 @@ def test_nothing_to_draw(lines, frame):
 def test_loss(frame, runs):
     figure = Loss("l", "", by=("method", "sparsity")).show(frame, runs).figure
     found = _lines(figure)
-    assert set(found) == {"dense 0", "dsl 0.5"}
-    np.testing.assert_allclose(found["dense 0"].get_ydata(), [0.75, 0.5, 0.25])
+    assert set(found) == {"dense sparsity 0", "dsl sparsity 0.5"}
+    np.testing.assert_allclose(found["dense sparsity 0"].get_ydata(), [0.75, 0.5, 0.25])
 
 
 def test_scatter_has_a_point_a_cell(frame):

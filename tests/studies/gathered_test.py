@@ -1,5 +1,7 @@
 """The tidy table of a study."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,73 @@ def test_the_file_that_a_budget_holds_down(tmp_path, write_run):  # noqa: F811
     assert row["file_recall@20"] == 0.25
     assert row["budget.bytes"] == row["cost.budget.asked"] == 2_500_000
     assert np.isnan(row["sparsity"])  # nobody asked for one
+
+
+def test_a_budget_has_no_sparsity_whatever_the_method(tmp_path):
+    grid = {
+        "config": "configs/mf.py:demo",
+        "method.name": "quantised",
+        "budget.bytes": (500_000,),
+    }
+    places = [Place(tmp_path, cell) for cell in cells(Study("", "", [grid]))]
+    assert gathered.frame("x", places, {})["sparsity"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "compared"),
+    [
+        ({"model.embedding_dim": 64}, True),  # as the dense cell has by default
+        ({"model.embedding_dim": 32}, False),
+        ({"train.learning_rate": 0.5}, False),
+        ({"sparsity.update_interval": 7, "growth.criterion": "random"}, True),
+    ],
+)
+def test_cells_are_compared_with_the_dense_one_of_their_model_and_training(
+    tmp_path,
+    write_run,  # noqa: F811
+    keys,
+    compared,
+):
+    file = {"config": "configs/mf.py:demo"}
+    grid = [
+        {**file, "method.name": "dense"},
+        {**file, "method.name": "dsl", "sparsity.target": 0.5, **keys},
+    ]
+    places = [Place(tmp_path, cell) for cell in cells(Study("", "", grid))]
+    for place in places:
+        write_run(place.folder, config=place.cell.settings())
+        (place.folder / "report.html").write_text("")
+    frame = gathered.frame("x", places, gathered.runs(places))
+    found = frame.reindex(columns=["recall@20_p_value"])["recall@20_p_value"]
+    assert list(found.notna()) == [False, compared]
+
+
+def test_known_comparisons_are_not_made_again(finished):
+    known = {}
+    first = gathered.frame("x", finished, gathered.runs(finished), known)
+    assert len(known) == 2
+    for folders in known:
+        known[folders] = {"recall@20_p_value": 0.125}
+    again = gathered.frame("x", finished, gathered.runs(finished), known)
+    assert list(again["recall@20_p_value"][2:4]) == [0.125] * 2
+    assert (first["recall@20_p_value"][2:4] < 0.01).all()
+
+
+def test_methods_without_steps_have_no_cost_as_the_paper_counts(of_passes):
+    for place in of_passes:
+        file = place.folder / "cost.json"
+        cost = json.loads(file.read_text())
+        steps = 0 if place is of_passes[1] else 10
+        cost["training"]["steps"] = steps
+        file.write_text(json.dumps(cost))
+    frame = gathered.frame("x", of_passes, gathered.runs(of_passes))
+    for column in ("cost.as_published.training_macs", "as_published_share"):
+        assert list(frame[column].notna()) == [True, False]
+
+
+def test_an_axis_of_tuples_is_told_as_text(tmp_path):
+    layers = ((32, 16), (64,))
+    grid = {"config": "configs/neumf.py:demo", "model.mlp_layers": layers}
+    places = [Place(tmp_path, cell) for cell in cells(Study("", "", [grid]))]
+    frame = gathered.frame("x", places, {})
+    assert list(frame["model.mlp_layers"]) == ["32, 16", "64"]

@@ -35,7 +35,7 @@ def shown(study, finished, tmp_path):
         Lines("none", "", "sparsity", "no such metric"),
     )
     study = dataclasses.replace(study, exhibits=exhibits)
-    file = page.write(tmp_path / "study", "small-full", study, finished)
+    file = page.write(tmp_path / "study", "small-full", study, finished, {})
     read = _Page()
     read.feed(file.read_text())
     return read
@@ -67,7 +67,7 @@ def test_files(shown, tmp_path):
 
 
 def test_nothing_is_done_yet(study, places, tmp_path):
-    file = page.write(tmp_path / "study", "small-full", study, places)
+    file = page.write(tmp_path / "study", "small-full", study, places, {})
     assert "0 of 6" in file.read_text()
 
 

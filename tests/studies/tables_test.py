@@ -31,7 +31,7 @@ def test_means_deviations_and_the_papers_numbers(table, frame):
     assert shown.header == ["method", "sparsity", "Recall@20", "training"]
     assert shown.rows == [
         ["dense", "0", "0.4250 ± 0.0707", "12 s ± 0 s"],
-        ["dsl", "0.5", "0.3750 ± 0.0707 (paper 0.5000, -25.0%)", "12 s ± 0 s"],
+        ["dsl", "0.5", "0.3750 ± 0.0707* (paper 0.5000, -25.0%)", "12 s ± 0 s"],
         ["dsl", "0.8", "failed (paper 0.2500)", "failed"],
     ]
 
@@ -41,6 +41,19 @@ def test_seeds_that_failed_are_told(table, frame):
     frame.loc[seeds[0], ["status", "recall@20"]] = ["failed", None]
     (row,) = [row for row in table.show(frame, {}).rows if row[:2] == ["dsl", "0.5"]]
     assert "[1 of 2 failed]" in row[2]
+
+
+def test_seeds_that_are_still_to_come_are_told(table, frame):
+    seeds = frame[(frame["method"] == "dsl") & (frame["sparsity"] == 0.5)].index
+    frame.loc[seeds[0], ["status", "recall@20"]] = ["waiting", None]
+    (row,) = [row for row in table.show(frame, {}).rows if row[:2] == ["dsl", "0.5"]]
+    assert "[1 of 2 done]" in row[2]
+
+
+def test_a_difference_is_marked_where_every_seed_has_it(table, frame):
+    frame["recall@20_p_value"] = [None, None, 0.01, 0.06, None, None]
+    rows = table.show(frame, {}).rows
+    assert not [cell for row in rows for cell in row if "*" in cell]
 
 
 def test_columns_are_parts(frame):
@@ -74,13 +87,15 @@ def test_nothing_to_show(table, frame):
 def test_files(table, frame, tmp_path):
     table.show(frame, {}).write(tmp_path)
     lines = (tmp_path / "t1.md").read_text().splitlines()
-    assert lines[0] == f"{table.caption} full_ranking; no refit."
+    assert lines[0].startswith(f"{table.caption} full_ranking; no refit. ±: standard")
+    assert "*: differs from dense, p < .05" in lines[0]
     cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
     assert cells[:3] == ["dense", "0", "0.4250 ± 0.0707"]
     latex = (tmp_path / "t1.tex").read_text()
     assert r"\toprule" in latex
     assert r"-25.0\%" in latex
     assert r"Recall@20" in latex
+    assert r"A table | of 100 \% \& more. full\_ranking" in latex
 
 
 def test_html_is_escaped(frame):
@@ -105,8 +120,8 @@ def test_the_page_sorts_numbers_by_what_they_are(frame):
 @pytest.mark.parametrize(
     ("study", "numbers"),
     [
-        # Of two backbones multiply-accumulates only.
-        ("table2", {"small": 12 * 2 + 12 * 4, "lightgcn": 12 * 4, "ultragcn": 12 * 4}),
+        # Multiply-accumulates, their shares of dense; of two backbones no quality.
+        ("table2", {"small": 12 * 3 + 12 * 5, "lightgcn": 12 * 5, "ultragcn": 12 * 5}),
         # Methods and widths: costs as they are, as shares of dense; memory; quality.
         ("table3", {"yelp2018": 11 * 2 * 5}),
         # Decays, both readings of Algorithm 1, two metrics, on Gowalla.
