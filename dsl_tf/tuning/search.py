@@ -18,6 +18,9 @@ from dsl_tf.tuning import space as spaces
 
 DATABASE = "trials.db"
 
+#: What a trial that is taken again has: the number that it had before.
+_AGAIN = "again"
+
 SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
@@ -93,7 +96,8 @@ def run(
 ) -> optuna.Study:
     """Take trials, one after the other, until there are so many.
 
-    A trial that an earlier process did not end is taken again.
+    A trial that an earlier process did not end is taken again, once: one that is killed
+    each time, as it needs too much memory, has failed.
 
     Args:
       search: what is searched.
@@ -104,7 +108,16 @@ def run(
     study = search.study()
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, {"again": trial.number})
+        if _AGAIN not in trial.user_attrs:
+            study.enqueue_trial(trial.params, {_AGAIN: trial.number})
+            continue
+        failed = optuna.create_trial(
+            state=TrialState.FAIL,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={"error": "Its process was killed twice."},
+        )
+        study.add_trial(failed)
     log = search.folder / "trials.log"
     known = _ended(study)
     while len(known) < trials:

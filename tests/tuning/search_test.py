@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from dsl_tf import config_files
 from dsl_tf.errors import UserError
 from dsl_tf.tuning import findings, space
-from dsl_tf.tuning.search import Search
+from dsl_tf.tuning.search import Search, run
 
 
 @pytest.fixture
@@ -102,3 +102,19 @@ def test_lines(search):
         state=TrialState.PRUNED, intermediate_values={1: 0.125, 2: 0.5}
     )
     assert findings.line(pruned).split()[2] == "0.5000"  # the last it reached
+
+
+def test_a_trial_that_is_killed_is_taken_again_once(search):
+    def killed():
+        trial = search.study().ask()
+        space.draw(trial, search.space)
+        return trial.params
+
+    first = killed()
+    run(search, 0, (), print)
+    assert killed() == first
+    study = run(search, 0, (), print)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
+    assert study.trials[-1].params == first
+    assert study.trials[-1].user_attrs["error"] == "Its process was killed twice."
+    assert killed() != first
