@@ -106,8 +106,8 @@ def figure(runs: Sequence[Run], metric: str) -> Figure:
         label, sign = _SIGNS[file]
         axis.plot([], [], sign, color=figures.GREY, label=label)
     if found["pruned"].nunique() > 1:
-        hollow = {"color": figures.GREY, "fillstyle": "none"}
-        axis.plot([], [], "o", label="hollow: nothing pruned", **hollow)
+        what = "hollow: nothing pruned"
+        axis.plot([], [], "o", color=figures.GREY, fillstyle="none", label=what)
     figures.logarithmic(axis, tables.size)
     axis.set_xlabel("bytes of the .tflite file")
     axis.set_ylabel(f"{metric} of the test set")
