@@ -181,12 +181,20 @@ class Passes(abc.ABC):
         Raises:
           UserError: there is none.
         """
-        if not len(self.split.validation):
+        self.check_validation(config)
+        return dict(Evaluator(model, config, self.split, "validation")().mean)
+
+    def check_validation(self, config: config_dict.ConfigDict) -> None:
+        """Refuse a method that chooses on validation, if it cannot.
+
+        Raises:
+          UserError: the split of the first time has no validation part.
+        """
+        if not len(self.first_split.validation):
             raise UserError(
                 f"The method {config.method.name} chooses on validation, which the "
                 "split must have. Received: none."
             )
-        return dict(Evaluator(model, config, self.split, "validation")().mean)
 
     def report_validation(
         self, model: Backbone, config: config_dict.ConfigDict
