@@ -63,7 +63,7 @@ class Companion:
         return True
 
     def done(self) -> bool:
-        """Whether a pass that is selected on validation ends after this epoch."""
+        """Whether a pass ends after this epoch, unless its steps are given."""
         return False
 
 
