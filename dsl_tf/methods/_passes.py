@@ -47,6 +47,7 @@ class Passes(abc.ABC):
       plans: of the passes that were selected before, by name, if this is a refit.
 
     Attributes:
+      finished: whether the passes were taken before, and are only read.
       split: as given.
       seed: of everything random.
       taken: the passes so far.
@@ -54,6 +55,8 @@ class Passes(abc.ABC):
       validated: the metrics on validation of the model that is handed back, where
         they are not those of the last pass.
     """
+
+    finished = False
 
     def __init__(
         self,

@@ -153,6 +153,8 @@ class ReadBack(Passes):
       UserError: when a pass is taken that has not finished.
     """
 
+    finished = True
+
     def one(
         self,
         name: str,
