@@ -92,6 +92,7 @@ class Passes(abc.ABC):
         make_companion: MakeCompanion | None = None,
         start: Start | None = None,
         name: str = SELECT,
+        make_first: MakeTables | None = None,
     ) -> Backbone:
         """A backbone after its training, and after its pretraining if it wants one.
 
@@ -101,6 +102,7 @@ class Passes(abc.ABC):
           make_companion: of both.
           start: sees the model before its training, after any pretraining.
           name: of the pass, `SELECT` for the one that selects what is tested.
+          make_first: of the pretraining instead, without a companion.
 
         Returns:
           With the weights of its best epoch.
@@ -109,7 +111,10 @@ class Passes(abc.ABC):
         if first is None:
             return self.one(name, config, make_tables, make_companion, start)
         before = "pretrain" if name == SELECT else f"{name}_pretrain"
-        model = self.one(before, first, make_tables, make_companion)
+        if make_first is None:
+            model = self.one(before, first, make_tables, make_companion)
+        else:
+            model = self.one(before, first, make_first)
         tables = _pretraining.tables(model)
         del model  # two at a time would double the memory
 
