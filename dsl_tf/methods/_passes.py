@@ -50,6 +50,7 @@ class Passes(abc.ABC):
       finished: whether the passes were taken before, and are only read.
       split: as given.
       seed: of everything random.
+      held_bytes: of what the method holds from one pass to the next, for the account.
       taken: the passes so far.
       plans: of this time's passes, for the next.
       validated: the metrics on validation of the model that is handed back, where
@@ -71,6 +72,7 @@ class Passes(abc.ABC):
         self._choices = Choices(task.folder)
         self.split = split
         self.seed = task.seed
+        self.held_bytes = 0
         self.taken: list[Pass] = []
         self.plans: dict[str, Plan] = {}
         self.validated: Metrics | None = None

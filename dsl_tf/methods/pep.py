@@ -59,6 +59,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         # V, not what is above the thresholds.
         tables = {each.name: each.embeddings.numpy() for each in thresholded(model)}
         initial.append((tables, _weights.network(model)))
+        passes.held_bytes = _tickets.nbytes(initial[0])
 
     model = passes.backbone(
         config, make_tables, Search, keep, "search", _tickets.make_dense
