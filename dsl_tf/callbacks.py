@@ -160,14 +160,13 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Keep what a step that is replaced has to restore."""
         if self._replaces_step and self.schedule(self._step() + 1) > 0:
-            optimizer = self.model.optimizer
-            variables = [*self.model.trainable_variables, *optimizer.variables()]
-            # The step is counted nevertheless, and counts are integers.
-            self._snapshot = [
-                (variable, tf.identity(variable))
-                for variable in variables
-                if variable.dtype.is_floating
-            ]
+            self._snapshot = [(each, tf.identity(each)) for each in self.replaced()]
+
+    def replaced(self) -> list[tf.Variable]:
+        """What is undone of a step that an exploration replaces, but its count."""
+        model = self.model
+        every = [*model.trainable_variables, *model.optimizer.variables()]
+        return [v for v in every if self._replaces_step and v.dtype.is_floating]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Explore where an exploration is due."""

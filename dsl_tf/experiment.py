@@ -92,8 +92,7 @@ def _take_steps(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
-    if teacher := getattr(method, "teacher_folder", lambda _: "")(config):
-        run_folder.check_teacher(Path(teacher), split)
+    run_folder.check_teacher(config, method, split)
     checkpoints = folder / methods.CHECKPOINTS
     config = methods.settled(checkpoints, config, method, split, seed)
     accept = functools.partial(

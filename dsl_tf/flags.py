@@ -259,9 +259,15 @@ def check_budget(config: config_dict.ConfigDict, given: Mapping[str, Any]) -> No
       given: keys that the user set or varies, and what the message says of them.
 
     Raises:
-      UserError: both are asked for.
+      UserError: both are asked for; or a format for a budget that there is not.
     """
     asked = given.get("budget.bytes", config.budget.bytes)
+    of_file = given.get("budget.format", config.budget.format)
+    if of_file and not asked:
+        raise UserError(
+            "`budget.format` is of the file that `budget.bytes` is for, which must be "
+            f"given too. Received: budget.format={of_file}, budget.bytes=0."
+        )
     picked = [key for key in _PICKED if key in given]
     if asked and picked:
         raise UserError(

@@ -5,11 +5,12 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ml_collections import config_dict
 
-from dsl_tf import results
+from dsl_tf import plugins, results
 from dsl_tf.errors import UserError
 from dsl_tf.export import artefacts
 from dsl_tf.methods.base import CHECKPOINTS
@@ -151,24 +152,40 @@ def check_fingerprint(settings: dict[str, Any], split: Split, folder: Path) -> N
     _check_data(now, settings["data"], folder)
 
 
-def check_teacher(folder: Path, split: Split) -> None:
-    """Refuse to learn from a run that knows more than it may, or is not dense.
+def check_teacher(
+    config: config_dict.ConfigDict, method: ModuleType, split: Split
+) -> None:
+    """Refuse to learn from a run that knows more than it may, or is another model.
 
     Args:
-      folder: of the run.
+      config: of the run that learns, if it does.
+      method: its method's module.
       split: of the run that learns.
 
     Raises:
-      UserError: there is no run, it is of another method, or it was trained on other
-        data, which may have what this one is tested on.
+      UserError: there is no run, it is of another method, its tables score otherwise
+        than those of the config would, or it was trained on other data, which may have
+        what this one is tested on.
     """
+    found = getattr(method, "teacher_folder", lambda _: "")(config)
+    if not found:
+        return
+    folder = Path(found)
     settings = read_settings(folder)
-    method = settings["config"]["method"]["name"]
-    if method != "dense":
+    of_teacher = settings["config"]["method"]["name"]
+    if of_teacher != "dense":
         raise UserError(
-            f"The teacher must be a run with method.name=dense. Received: {method} in "
-            f"{folder}."
+            "The teacher must be a run with method.name=dense. Received: "
+            f"{of_teacher} in {folder}."
         )
+    model = settings["config"]["model"]
+    backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
+    for key in ("name", *getattr(backbone, "SCORED_BY", ())):
+        if model.get(key) != config.model[key]:
+            raise UserError(
+                f"The teacher must be a run with model.{key}={config.model[key]}. "
+                f"Received: {model.get(key)} in {folder}."
+            )
     now, before = split.fingerprint(), settings["data"]["fingerprint"]
     if now != before:
         raise UserError(

@@ -172,6 +172,10 @@ def test_export(run):
             "`budget.bytes` must be at least 0. Received: -1.",
         ),
         (
+            ["--config=configs/mf.py", "--config.budget.format=tflite_int8"],
+            "given too. Received: budget.format=tflite_int8, budget.bytes=0.",
+        ),
+        (
             [
                 "--config=configs/mf.py",
                 "--config.budget.bytes=9000",

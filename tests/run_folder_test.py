@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from dsl_tf import results, run_folder
+from dsl_tf import config_files, results, run_folder
 from dsl_tf.errors import UserError
+from dsl_tf.methods import rkd
 
 
 @pytest.fixture
@@ -120,18 +121,56 @@ def test_a_config_json_of_something_else_is_left_alone(
     assert (tmp_path / "model.tflite").read_text() == "theirs"
 
 
-def test_a_teacher_is_dense_and_of_the_same_data(config, begin, small_split, tmp_path):
+@pytest.fixture
+def check(config, small_split):
+    """Checks whether a student of a config may learn from what is in a folder."""
+
+    def check(folder, config=config, split=small_split):
+        config = config.copy_and_resolve_references()
+        config.method.rkd.teacher = str(folder)
+        run_folder.check_teacher(config, rkd, split)
+
+    return check
+
+
+def test_a_teacher_is_dense_and_of_the_same_data(
+    config, begin, check, small_split, tmp_path
+):
     begin(tmp_path / "dsl")
     with pytest.raises(UserError, match=r"method\.name=dense. Received: dsl"):
-        run_folder.check_teacher(tmp_path / "dsl", small_split)
+        check(tmp_path / "dsl")
     config.method.name = "dense"
     begin(tmp_path / "dense")
-    run_folder.check_teacher(tmp_path / "dense", small_split)
+    check(tmp_path / "dense")
     # It has been trained on what would be the test set.
     with pytest.raises(UserError, match="must be trained on the same split"):
-        run_folder.check_teacher(tmp_path / "dense", small_split.with_validation())
+        check(tmp_path / "dense", split=small_split.with_validation())
     with pytest.raises(UserError, match="A run must be in the folder"):
-        run_folder.check_teacher(tmp_path / "nowhere", small_split)
+        check(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("num_layers", 1), ("similarity", "cosine"), ("temperature", 0.2)],
+)
+def test_a_teacher_whose_tables_score_otherwise_is_refused(
+    config, begin, check, tmp_path, key, value
+):
+    """It was rebuilt with the student's settings: another model."""
+    student = config_files.load(config_files.find("lightgcn.py"), "own")
+    config.model = student.model.copy_and_resolve_references()
+    config.method.name = "dense"
+    config.model.regularization *= 2  # of training alone
+    begin(tmp_path / "like")
+    check(tmp_path / "like", student)
+    config.model[key] = value
+    begin(tmp_path / "other")
+    with pytest.raises(UserError, match=rf"model\.{key}=.* Received: {value} in"):
+        check(tmp_path / "other", student)
+    config.model.name = "mf"
+    begin(tmp_path / "mf")
+    with pytest.raises(UserError, match=r"model\.name=lightgcn. Received: mf in"):
+        check(tmp_path / "mf", student)
 
 
 def test_record_keeps_what_was_there(begin, config, small_split, tmp_path):

@@ -36,8 +36,9 @@ class PassCost:
       size: of a step.
       layers: multiply-accumulates by layer, at the densities of its end.
       state_bytes: of the variables of its model (masks too), of the optimiser, of the
-        gradient recorders, of what else its companion holds and of what is held to
-        learn from, such as a teacher's vectors, as stored.
+        gradient recorders, of what else its companion holds, such as what a step is
+        undone from, of what is held to learn from, such as a teacher's vectors, and of
+        what the method holds meanwhile, such as weights to rewind to; as stored.
       as_published: multiply-accumulates as the paper counts; see
         `accounting.published`.
       read_from: the folder of another run that took it before and whose report this is
@@ -67,6 +68,7 @@ def of_pass(
     state: TrainingState,
     step: StepSize,
     companion: Companion | None = None,
+    held_bytes: int = 0,
 ) -> PassCost:
     """What a pass took.
 
@@ -76,16 +78,18 @@ def of_pass(
       state: how it ended.
       step: what each of its steps took in.
       companion: that went along with it.
+      held_bytes: of what the method held meanwhile.
     """
     steps = state.history[-1]["step"]
     layers = macs.of_layers(model)
     taken = macs.of_pass(model, layers, steps, step)
     variables = [*model.variables, *model.optimizer.variables]
     variables += _recorder_variables(model)
-    held = sum(term.held_bytes for term in model.loss_terms)
+    held = held_bytes + sum(term.held_bytes for term in model.loss_terms)
     if companion is not None:
         taken |= companion.macs(steps, step)
         variables += companion.variables()
+        held += companion.held_bytes
     return PassCost(
         name=name,
         steps=steps,

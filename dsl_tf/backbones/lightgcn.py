@@ -23,6 +23,10 @@ from dsl_tf.types import LayerMacs, Split
 
 #: Keys of the config that are widths of tables.
 WIDTHS = ("embedding_dim",)
+
+#: Keys of `model` that what the same tables score depends on, and no shape does.
+SCORED_BY = ("num_layers", "similarity", "temperature")
+
 #: Dense forms that a step holds: the table, the same in the order of the computation,
 #: the sum of layers and the product that is added to it.
 _TABLES_AT_ONCE = 4

@@ -52,6 +52,11 @@ class DeviceSizes:
         self._rests = {} if rests is None else rests
 
     @property
+    def propagated(self) -> bool:
+        """Whether the tables are propagated rows: dense, whatever layer 0 is."""
+        return self._frozen.graph is not None
+
+    @property
     def positions(self) -> int:
         """Positions of the tables in the file, rows times width."""
         return sum(rows * width for rows, width in self._shapes().values())

@@ -20,13 +20,13 @@ OPERATIONS: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
 
 
 class QuotientRemainderEmbedding(keras.layers.Layer):
-    """e_i = Q[i // m] ∘ R[i mod m]: another pair of rows for every i.
+    """e_i = R[i mod m] ∘ Q[i // m]: another pair of rows for every i.
 
     Args:
       input_dim: n, rows.
       output_dim: d, their width.
-      buckets: m, rows of R; Q has ceil(n / m).
-      embeddings_initializer: of Q. R starts around what changes nothing, 1 or 0.
+      buckets: m, rows of R, the large table; Q has ceil(n / m).
+      embeddings_initializer: of R. Q starts around what changes nothing, 1 or 0.
       operation: a name in `OPERATIONS`.
       **kwargs: as for `keras.layers.Layer`.
 
@@ -55,20 +55,20 @@ class QuotientRemainderEmbedding(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Create both tables."""
-        quotients = -(-self._rows // self.buckets)
-        self.quotient = self.add_weight(
-            name="quotient",
-            shape=(quotients, self._width),
+        self.remainder = self.add_weight(
+            name="remainder",
+            shape=(self.buckets, self._width),
             initializer=self._initializer,
         )
         config = self._initializer.get_config()
         spread = keras.initializers.RandomNormal(
             self._neutral,
             config.get("stddev", 0.1),
-            streams.key(config.get("seed") or 0, "initial/remainder"),
+            streams.key(config.get("seed") or 0, "initial/quotient"),
         )
-        self.remainder = self.add_weight(
-            name="remainder", shape=(self.buckets, self._width), initializer=spread
+        quotients = -(-self._rows // self.buckets)
+        self.quotient = self.add_weight(
+            name="quotient", shape=(quotients, self._width), initializer=spread
         )
         super().build(input_shape)
 
@@ -76,8 +76,8 @@ class QuotientRemainderEmbedding(keras.layers.Layer):
         """Look up rows, int [...] -> [..., d]."""
         rows = tf.convert_to_tensor(rows)
         return self.compose(
-            tf.gather(self.quotient, rows // self.buckets),
             tf.gather(self.remainder, rows % self.buckets),
+            tf.gather(self.quotient, rows // self.buckets),
         )
 
     def whole(self) -> tf.Tensor:
@@ -109,27 +109,30 @@ class HashedTables(DenseTables):
         initializer: keras.initializers.Initializer,
     ) -> QuotientRemainderEmbedding:
         rows = self._rows(kind)
-        buckets = fewest_buckets(rows, self.share)
+        buckets = most_buckets(rows, self.share)
         return QuotientRemainderEmbedding(
             rows, width, buckets, initializer, self.operation, name=name
         )
 
 
-def fewest_buckets(rows: int, share: float) -> int:
-    """The least m, and so the largest tables, with ceil(n / m) + m rows in a share.
+def most_buckets(rows: int, share: float) -> int:
+    """The greatest m with m + ceil(n / m) rows in a share.
+
+    A row of R serves as few rows as can be, about 1 / share of them; Q has as many. All
+    but a few rows of the share are used.
 
     Args:
       rows: n.
       share: in (0, 1].
 
     Raises:
-      UserError: there is none: of n rows the least is about 2 sqrt(n).
+      UserError: there is none. Of n rows the least is about 2 sqrt(n).
     """
-    for buckets in range(1, rows + 1):
-        taken = -(-rows // buckets) + buckets
-        if taken <= share * rows:
+    most = int(share * rows + 1e-9)  # a product such as .7 * 10 may end just below
+    for buckets in range(most, 0, -1):
+        if buckets + -(-rows // buckets) <= most:
             return buckets
-        if buckets * buckets > rows:
+        if buckets * buckets < rows:
             break
     raise UserError(
         "Quotient and remainder must fit into the share of rows that is left. "

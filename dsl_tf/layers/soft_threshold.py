@@ -55,6 +55,11 @@ class SoftThresholdEmbedding(DenseEmbedding):
             initializer=keras.initializers.Constant(self._initial_threshold),
         )
 
+    @property
+    def regularized(self) -> list[tf.Variable]:
+        """The table: to shrink S, below zero, would be to raise the thresholds."""
+        return [self.embeddings]
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Look up rows."""
         thresholds = self.thresholds

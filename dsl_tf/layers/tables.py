@@ -34,8 +34,10 @@ class Tables(keras.layers.Layer, abc.ABC):
         """How rows are read, by whose they are: `"users"`, `"items"` or both."""
 
     def square_sum(self) -> tf.Tensor:
-        """Sum of the squares of what is stored, a scalar; no dense form is made."""
-        return tf.add_n([2 * tf.nn.l2_loss(w) for w in self.trainable_variables])
+        """Sum of the squares of the embeddings stored; no dense form is made."""
+        tables = self._flatten_layers(recursive=False, include_self=False)
+        each = [getattr(t, "regularized", t.trainable_variables) for t in tables]
+        return tf.add_n([2 * tf.nn.l2_loss(w) for weights in each for w in weights])
 
 
 class OneTable(Tables):
@@ -48,8 +50,7 @@ class OneTable(Tables):
 
     def __init__(self, table: keras.layers.Layer, kind: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.table = table
-        self._kind = kind
+        self.table, self._kind = table, kind
 
     def look_ups(self) -> Mapping[str, LookUp]:
         """The table itself."""
@@ -108,8 +109,7 @@ class JointTables(UserItemTables):
         self, table: keras.layers.Layer, num_users: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.table = table
-        self.num_users = num_users
+        self.table, self.num_users = table, num_users
 
     def place(self, kind: str) -> tuple[keras.layers.Layer, int]:
         """The one table; items follow the users."""

@@ -5,6 +5,9 @@ give up, so the value type is the first of the config's formats, from float32 do
 whose dense tables fit; where none fits it is the last, and the method gives up what is
 its own to give up: weights, columns or bits. The export leaves out the last few of the
 smallest weights where the file of the trained model is still too large.
+
+The file of a graph model has its propagated rows, which are dense whatever the method
+does to layer 0: there every method gives up columns, and layer 0 stays dense.
 """
 
 import warnings
@@ -57,7 +60,10 @@ def picked(
 def by_sparsity(
     config: config_dict.ConfigDict, split: Split, seed: int
 ) -> dict[str, Any]:
-    """Fewer weights, in rows as wide as leaves `budget.least_density` of them."""
+    """Fewer weights, in rows as wide as leaves `budget.least_density` of them.
+
+    Of propagated rows fewer columns: a sparse layer 0 takes nothing off the file.
+    """
     density = config.budget.least_density
     check_keys(
         "budget", config.budget, least_density=(0 < density <= 1, "above 0, at most 1")
@@ -66,6 +72,10 @@ def by_sparsity(
     tried: list[DeviceSizes] = []
     for changes, narrower in _halvings(config):
         sizes = _sizes(narrower, split, seed, rests)
+        if sizes.propagated:
+            share, name = _widest(config, split, seed, formats)
+            narrow = _changes(narrowed(config, share))
+            return {**narrow, "budget.format": name, "sparsity.target": 0.0}
         tried = [*tried[-1:], sizes]
         dense = _first_dense(sizes, formats, limit)
         if dense is not None:
@@ -87,10 +97,42 @@ def by_sparsity(
 
 def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
     """Fewer columns: `sparsity.target` is their share that goes."""
-    limit, formats = config.budget.bytes, _formats(config)
+    share, name = _widest(config, split, seed, _formats(config))
+    return {"budget.format": name, "sparsity.target": 1.0 - share}
+
+
+def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
+    """Fewer bits a weight, whatever formats the config has.
+
+    Of propagated rows fewer columns too. Their bits are the file's alone; layer 0,
+    which is not in it, has eight in any case.
+    """
+    limit, bits = config.budget.bytes, {"tflite_int8": 8, "tflite_int4": 4}
+    sizes = _sizes(config, split, seed)
+    others = [each for each in config.export.formats if each not in bits]
+    if sizes.propagated:
+        share, name = _widest(config, split, seed, [*bits])
+        changes = {**_changes(narrowed(config, share)), "method.quantised.bits": 8}
+    else:
+        dense = _first_dense(sizes, [*bits], limit)
+        if dense is None:
+            raise _too_small(config, sizes.file("int4", sizes.positions))
+        name, changes = dense, {"method.quantised.bits": bits[dense]}
+    return {**changes, "budget.format": name, "export.formats": (*others, name)}
+
+
+def _widest(
+    config: config_dict.ConfigDict, split: Split, seed: int, formats: list[str]
+) -> tuple[float, str]:
+    """The most of the columns whose dense file fits, as a share, and its format.
+
+    Raises:
+      UserError: a single column is too many.
+    """
+    limit = config.budget.bytes
     dense = _first_dense(_sizes(config, split, seed), formats, limit)
     if dense is not None:
-        return {"budget.format": dense, "sparsity.target": 0.0}
+        return 1.0, dense
 
     def sizes(columns: int, rests: Rests | None = None) -> DeviceSizes:
         return _sizes(narrowed(config, columns / widest), split, seed, rests)
@@ -107,24 +149,14 @@ def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[st
     # The rest may take a few bytes more at this width.
     while fits and (dense := _first_dense(sizes(fits), formats, limit)) is None:
         fits -= 1
-    if not fits:
+    if dense is None:
         raise _too_small(config, min(_least(sizes(each), formats) for each in (1, 2)))
-    return {"budget.format": dense, "sparsity.target": 1.0 - fits / widest}
+    return fits / widest, dense
 
 
-def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
-    """Fewer bits a weight, whatever formats the config has."""
-    sizes = _sizes(config, split, seed)
-    bits = {"tflite_int8": 8, "tflite_int4": 4}
-    name = _first_dense(sizes, list(bits), config.budget.bytes)
-    if name is None:
-        raise _too_small(config, sizes.file("int4", sizes.positions))
-    others = [each for each in config.export.formats if each not in bits]
-    return {
-        "budget.format": name,
-        "export.formats": (*others, name),
-        "method.quantised.bits": bits[name],
-    }
+def _changes(narrower: config_dict.ConfigDict) -> dict[str, int]:
+    """The widths of a config, by their keys."""
+    return {f"model.{key}": narrower.model[key] for key in widths(narrower)}
 
 
 def _formats(config: config_dict.ConfigDict) -> list[str]:
@@ -177,7 +209,7 @@ def _halvings(
     while any(config.model[key] * share > 1 for key in keys):
         share /= 2
         narrower = narrowed(config, share)
-        yield {f"model.{key}": narrower.model[key] for key in keys}, narrower
+        yield _changes(narrower), narrower
 
 
 def _sizes(

@@ -47,13 +47,17 @@ class Passes(abc.ABC):
       plans: of the passes that were selected before, by name, if this is a refit.
 
     Attributes:
+      finished: whether the passes were taken before, and are only read.
       split: as given.
       seed: of everything random.
+      held_bytes: of what the method holds from one pass to the next, for the account.
       taken: the passes so far.
       plans: of this time's passes, for the next.
       validated: the metrics on validation of the model that is handed back, where
         they are not those of the last pass.
     """
+
+    finished = False
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Passes(abc.ABC):
         self._choices = Choices(task.folder)
         self.split = split
         self.seed = task.seed
+        self.held_bytes = 0
         self.taken: list[Pass] = []
         self.plans: dict[str, Plan] = {}
         self.validated: Metrics | None = None
@@ -89,6 +94,7 @@ class Passes(abc.ABC):
         make_companion: MakeCompanion | None = None,
         start: Start | None = None,
         name: str = SELECT,
+        make_first: MakeTables | None = None,
     ) -> Backbone:
         """A backbone after its training, and after its pretraining if it wants one.
 
@@ -98,6 +104,7 @@ class Passes(abc.ABC):
           make_companion: of both.
           start: sees the model before its training, after any pretraining.
           name: of the pass, `SELECT` for the one that selects what is tested.
+          make_first: of the pretraining instead, without a companion.
 
         Returns:
           With the weights of its best epoch.
@@ -106,7 +113,10 @@ class Passes(abc.ABC):
         if first is None:
             return self.one(name, config, make_tables, make_companion, start)
         before = "pretrain" if name == SELECT else f"{name}_pretrain"
-        model = self.one(before, first, make_tables, make_companion)
+        if make_first is None:
+            model = self.one(before, first, make_tables, make_companion)
+        else:
+            model = self.one(before, first, make_first)
         tables = _pretraining.tables(model)
         del model  # two at a time would double the memory
 
@@ -181,12 +191,20 @@ class Passes(abc.ABC):
         Raises:
           UserError: there is none.
         """
-        if not len(self.split.validation):
+        self.check_validation(config)
+        return dict(Evaluator(model, config, self.split, "validation")().mean)
+
+    def check_validation(self, config: config_dict.ConfigDict) -> None:
+        """Refuse a method that chooses on validation, if it cannot.
+
+        Raises:
+          UserError: the split of the first time has no validation part.
+        """
+        if not len(self.first_split.validation):
             raise UserError(
                 f"The method {config.method.name} chooses on validation, which the "
                 "split must have. Received: none."
             )
-        return dict(Evaluator(model, config, self.split, "validation")().mean)
 
     def report_validation(
         self, model: Backbone, config: config_dict.ConfigDict

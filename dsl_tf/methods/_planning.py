@@ -46,7 +46,9 @@ class Planning(Passes):
         state = TrainingState(
             epochs, best_epoch=epochs, best_step=steps, finished=True, history=[row]
         )
-        taken = cost.of_pass(self._place(name), model, state, batches.size)
+        taken = cost.of_pass(
+            self._place(name), model, state, batches.size, held_bytes=self.held_bytes
+        )
         self.taken.append(Pass(self._place(name), state, taken))
         return model
 

@@ -6,10 +6,11 @@ A backbone that wants it has a function beside `build`:
 
 which returns the config of that other run, or None where this one starts from its
 initial weights. The tables of both models have to be of the same shapes, in the
-same order. What is copied is the tables as they are stored, values and masks: a
-sparse run starts from the budget as the other one has placed it. Weights move in
-the other run too, on a schedule over its own steps, and from the start again in
-this one.
+same order. What is copied is the tables as they are stored. Of sparse ones that is
+values and masks: the run starts from the budget as the other one has placed it. Weights
+move in the other run too, on a schedule over its own steps, and from the start again in
+this one. Of dense ones it is values alone: what prunes them, masks or thresholds,
+begins with this run.
 
 The other run is selected on validation by the metric of all runs, at the epoch
 that is best by its own scores. It is a pass over data like any other: it has its
@@ -24,7 +25,7 @@ from ml_collections import config_dict
 
 from dsl_tf import plugins
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.layers.tables import Tables
+from dsl_tf.layers.tables import DenseEmbedding, Tables
 
 
 def config_of(config: config_dict.ConfigDict) -> config_dict.ConfigDict | None:
@@ -41,7 +42,7 @@ def config_of(config: config_dict.ConfigDict) -> config_dict.ConfigDict | None:
 
 
 def tables(model: Backbone) -> list[np.ndarray]:
-    """What a model's tables hold, masks included, variable by variable."""
+    """What a model's tables hold, masks of sparse ones included, by variable."""
     return [variable.numpy() for variable in _variables(model)]
 
 
@@ -68,4 +69,11 @@ def adopt(model: Backbone, values: list[np.ndarray]) -> None:
 
 def _variables(model: Backbone) -> list[tf.Variable]:
     layers = [each for each in model._flatten_layers() if isinstance(each, Tables)]
-    return [variable for layer in layers for variable in layer.weights]
+    parts = [part for each in layers for part in each._flatten_layers(False, False)]
+    return [
+        variable
+        for part in parts
+        for variable in (
+            [part.embeddings] if isinstance(part, DenseEmbedding) else part.weights
+        )
+    ]

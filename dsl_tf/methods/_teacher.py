@@ -40,11 +40,16 @@ def lesson(
       UserError: the folder holds no finished run with its costs, or one of other
         tables; or an autoencoder, whose scores are not of pairs.
     """
-    if isinstance(passes.untrained(config, dense.make_tables), Autoencoder):
+    untrained = passes.untrained(config, dense.make_tables)
+    if isinstance(untrained, Autoencoder):
         raise UserError(
             f"The method {config.method.name} needs a backbone that scores pairs. "
             f"Received: model.name={config.model.name}."
         )
+    if folder and passes.finished:
+        # Nobody is taught any more: the folder may have gone, and shapes will do.
+        return read(untrained)
+    del untrained  # two at a time would double the memory
     if not folder:
         teacher = passes.backbone(config, dense.make_tables, name=_NAME)
     else:

@@ -68,19 +68,23 @@ def train(
     """
     weights_of_round = choose(_REWINDS, rewind, "rewind")
     initial: list[State] = []
-    model = passes.backbone(
-        config,
-        make_dense,
-        start=lambda model: initial.append(_state(model)),
-        name="dense",
-    )
+
+    def keep(model: Backbone) -> None:
+        initial.append(_state(model))
+        passes.held_bytes = nbytes(initial[0])
+
+    model = passes.backbone(config, make_dense, start=keep, name="dense")
     masks = None
     for number, target in enumerate(targets, start=1):
         trained = _state(model)
         del model  # two at a time would double the memory
         masks = _weights.largest(trained[0], target, masks)
         fresh = _fresh(passes, config, number)
-        start = starting_from(weights_of_round(initial[0], fresh, trained))
+        begins = weights_of_round(initial[0], fresh, trained)
+        del trained
+        others = nbytes(begins) if begins is not initial[0] else 0
+        passes.held_bytes = nbytes(initial[0]) + others
+        start = starting_from(begins)
         name = base.SELECT if number == len(targets) else f"round_{number}"
         model = passes.one(name, config, given(masks), start=start)
     return model
@@ -108,6 +112,11 @@ def given(masks: dict[str, np.ndarray]) -> base.MakeTables:
 
 def _state(model: Backbone) -> State:
     return _weights.tables(model), _weights.network(model)
+
+
+def nbytes(state: State) -> int:
+    """Bytes of a state."""
+    return sum(each.nbytes for each in (*state[0].values(), *state[1]))
 
 
 def starting_from(state: State) -> base.Start:

@@ -79,7 +79,9 @@ class Training(Passes):
             self._task.console,
             companion,
         )
-        taken = cost.of_pass(self._place(name), model, state, batches.size, companion)
+        taken = cost.of_pass(
+            self._place(name), model, state, batches.size, companion, self.held_bytes
+        )
         self.taken.append(Pass(self._place(name), state, taken))
         self.plans[name] = Plan(state.best_step, planned)
         return model
@@ -152,6 +154,8 @@ class ReadBack(Passes):
     Raises:
       UserError: when a pass is taken that has not finished.
     """
+
+    finished = True
 
     def one(
         self,

@@ -24,6 +24,7 @@ import rich.console
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import check_keys
 from dsl_tf.methods import _budget
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone, make_model
@@ -129,6 +130,9 @@ def train(task: Task, config: config_dict.ConfigDict, method: Method) -> Trained
       task: what to train on.
       config: the whole config.
       method: its passes.
+
+    Raises:
+      UserError: `sparsity.target` is out of range; or what the method refuses.
     """
     return _all_of(Training, task, config, method)
 
@@ -153,7 +157,11 @@ def planned(
       task: its folder is for what a method finds out on the way.
       config: the whole config.
       method: its passes.
+
+    Raises:
+      UserError: as `train`, as far as that is found out before a step.
     """
+    _check_sparsity(config)
     passes = Planning(task, config, task.split)
     with contextlib.suppress(Counted):
         method(passes, config)
@@ -193,6 +201,7 @@ def _all_of(
     config: config_dict.ConfigDict,
     method: Method,
 ) -> Trained:
+    _check_sparsity(config)
     passes = kind(task, config, task.split)
     model = method(passes, config)
     if not config.train.refit:
@@ -202,3 +211,9 @@ def _all_of(
     model = method(again, config)
     taken = (*passes.taken, *again.taken)
     return Trained(model, again.split, taken, passes.validated)
+
+
+def _check_sparsity(config: config_dict.ConfigDict) -> None:
+    # Here, for all methods: not every one makes a layer that would refuse it.
+    target = config.sparsity.target
+    check_keys("sparsity", config.sparsity, target=(0 <= target < 1, "in [0, 1)"))

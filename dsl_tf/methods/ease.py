@@ -58,12 +58,22 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
 
 
 def weights(split: Split, regularization: float) -> np.ndarray:
-    """B, float32 [num_items, num_items], its diagonal zero."""
+    """B, float32 [num_items, num_items], its diagonal zero.
+
+    Raises:
+      UserError: λ is too small for the matrix to be inverted in float32.
+    """
     matrix = split.train.csr(split.num_users, split.num_items).astype(np.float32)
     gram = (matrix.T @ matrix).toarray()
     gram[np.diag_indices_from(gram)] += regularization
     # Symmetric and positive: by Cholesky, in place.
-    factor = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True)
+    try:
+        factor = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True)
+    except np.linalg.LinAlgError:
+        raise UserError(
+            "`method.ease.regularization` must be large enough for the matrix of items "
+            f"by items to be inverted in float32. Received: {regularization}."
+        ) from None
     inverse, _ = scipy.linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     inverse /= -np.diag(inverse)

@@ -42,8 +42,14 @@ within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """One pass, dense with a mask; what is handed back is packed."""
-    model = passes.backbone(config, make_tables, companion)
+    """One pass, dense with a mask; what is handed back is packed.
+
+    A pretraining is dense: there the schedule would begin, and end, twice.
+    """
+    check(config)
+    model = passes.backbone(
+        config, make_tables, companion, make_first=_tickets.make_dense
+    )
     tables, network = _weights.tables(model), _weights.network(model)
     masks = {layer.name: layer.mask.numpy() for layer in pruned_layers(model)}
     del model  # two at a time would double the memory
@@ -72,14 +78,8 @@ def companion(
       UserError: the section has no pruning step in it.
     """
     del seed
+    check(config)
     settings = config.method.gradual_magnitude
-    begun, ended = settings.begin_fraction, settings.end_fraction
-    check_keys(
-        "method.gradual_magnitude",
-        settings,
-        begin_fraction=(0 <= begun < 1, "in [0, 1)"),
-        end_fraction=(begun < ended <= 1, "above begin_fraction, at most 1"),
-    )
     begin = int(settings.begin_fraction * planned_steps)
     end = int(settings.end_fraction * planned_steps)
     if not 1 <= settings.frequency <= end - begin:
@@ -98,6 +98,22 @@ def companion(
         frequency=settings.frequency,
     )
     return GradualPruning(GradualMagnitude(schedule), end)
+
+
+def check(config: config_dict.ConfigDict) -> None:
+    """Refuse fractions that no schedule has, whatever the steps.
+
+    Raises:
+      UserError: one is out of range.
+    """
+    settings = config.method.gradual_magnitude
+    begun, ended = settings.begin_fraction, settings.end_fraction
+    check_keys(
+        "method.gradual_magnitude",
+        settings,
+        begin_fraction=(0 <= begun < 1, "in [0, 1)"),
+        end_fraction=(begun < ended <= 1, "above begin_fraction, at most 1"),
+    )
 
 
 class GradualMagnitude(keras.callbacks.Callback):

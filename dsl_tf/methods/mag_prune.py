@@ -2,7 +2,8 @@
 
 The row of Tran et al.'s benchmark (arXiv 2406.17335): train dense, keep of each table
 the weights of largest magnitude, but the k largest of every row in any case; k is
-chosen on validation. Nothing is trained again, and nothing is saved in training.
+chosen on validation by the metric that selects epochs too, recall at the first cutoff.
+Nothing is trained again, and nothing is saved in training.
 """
 
 import functools
@@ -28,17 +29,26 @@ within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """A dense pass, then the choice of k and the pruned model."""
+    """A dense pass, then the choice of k and the pruned model.
+
+    Raises:
+      UserError: `protected` is out of range, or to be chosen without a validation part;
+        before the pass.
+    """
     sparsity = config.sparsity.target
-    model = passes.backbone(config, _tickets.make_dense)
-    tables, network = _weights.tables(model), _weights.network(model)
-    most = min(most_protected(table.shape, sparsity) for table in tables.values())
+    new = _weights.tables(passes.untrained(config, _tickets.make_dense))
+    most = min(most_protected(table.shape, sparsity) for table in new.values())
+    del new  # two at a time would double the memory
     protected = config.method.mag_prune.protected
     if not -1 <= protected <= most:
         raise UserError(
             "`method.mag_prune.protected` must be from -1 to the mean number of "
             f"weights a row, {most}. Received: {protected}."
         )
+    if protected < 0:
+        passes.check_validation(config)
+    model = passes.backbone(config, _tickets.make_dense)
+    tables, network = _weights.tables(model), _weights.network(model)
     if protected < 0:
         metric = selection_metric(config.evaluation.cutoffs)
 

@@ -17,8 +17,13 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding, SoftThresholdTables
+from dsl_tf.layers.soft_threshold import (
+    GRANULARITIES,
+    SoftThresholdEmbedding,
+    SoftThresholdTables,
+)
 from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
+from dsl_tf.plugins import choose
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.selection import Scores, highest
 from dsl_tf.training.companions import Spells, Thinning
@@ -42,15 +47,23 @@ within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """A pass of search, and one with the mask found."""
+    """A pass of search, and one with the mask found.
+
+    A pretraining is dense, and without a search; the mask is trained from its weights.
+    """
+    # Before a pretraining.
+    choose(GRANULARITIES, config.method.pep.granularity, "method.pep.granularity")
     initial: list[_tickets.State] = []
 
     def keep(model: Backbone) -> None:
         # V, not what is above the thresholds.
         tables = {each.name: each.embeddings.numpy() for each in thresholded(model)}
         initial.append((tables, _weights.network(model)))
+        passes.held_bytes = _tickets.nbytes(initial[0])
 
-    model = passes.backbone(config, make_tables, Search, keep, name="search")
+    model = passes.backbone(
+        config, make_tables, Search, keep, "search", _tickets.make_dense
+    )
     masks = found(model, config.sparsity.target)
     del model  # two at a time would double the memory
     start = _tickets.starting_from(initial[0])

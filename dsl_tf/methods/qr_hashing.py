@@ -1,8 +1,10 @@
 """Quotient-remainder hashing (Shi et al., KDD 2020): two small tables for a large one.
 
 What recommenders at scale compress embeddings with (DLRM has it). The two tables take
-at most 1 - s of the rows of the large one, in exported files, too. There a graph model
-has its propagated rows in full, whatever they are made of.
+1 - s of the rows of the large one, or a few less, in exported files, too: nearly all
+are remainders, and about 1 / (1 - s) are quotients. At s = 0 two rows share their
+remainders with two others. The file of a graph model has its propagated rows in full,
+whatever they are made of.
 """
 
 from ml_collections import config_dict

@@ -34,7 +34,10 @@ within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """One pass; `growth.*` and the schedule of `sparsity.*` are not read."""
+    """One pass; `growth.*`, `pruning.*`, the schedule of `sparsity.*` are not read.
+
+    But for `growth.recorder_rows`, which is memory.
+    """
     return passes.backbone(config, dsl.make_tables, explorations)
 
 
@@ -55,5 +58,6 @@ def explorations(
         end_fraction=settings.end_fraction,
         exploration_replaces_step=True,
     )
-    config.growth.update(criterion="gradient", horizon="1")
+    config.pruning.criterion = "magnitude"
+    config.growth.update(criterion="gradient", horizon="1", second_moment="zero")
     return dsl.explorations(config, planned_steps, seed)

@@ -88,7 +88,8 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     best = lesson(passes, config, settings.teacher, ranked)
     if best is None:  # nobody is taught, but what it would take may be counted
         best = np.zeros([split.num_users, settings.top], np.int32)
-    steps = max(1, len(split.train) // config.train.batch_size)
+    # A refit is on the schedules of the first time.
+    steps = max(1, len(passes.first_split.train) // config.train.batch_size)
 
     def start(model: Backbone) -> None:
         term = Distillation(

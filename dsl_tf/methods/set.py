@@ -15,7 +15,7 @@ from dsl_tf.training.companions import Explorations
 SETTINGS = {
     # ζ, the share of the weights exchanged.
     "update_ratio": 0.3,
-    # Steps between exchanges; 0: an epoch.
+    # Steps between exchanges; 0: an epoch. The last epoch is followed by none.
     "update_interval": 0,
 }
 
@@ -27,22 +27,26 @@ within_bytes = _budget.by_sparsity
 
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
-    """One pass; `growth.*` and the schedule of `sparsity.*` are not read."""
+    """One pass; `growth.*`, `pruning.*`, the schedule of `sparsity.*` are not read."""
     return passes.backbone(config, dsl.make_tables, explorations)
 
 
 def explorations(
     config: config_dict.ConfigDict, planned_steps: int, seed: int
 ) -> Explorations:
-    """Those of `dsl`, on SET's schedule."""
+    """Those of `dsl`, on SET's schedule; of a single epoch, none."""
     settings = config.method["set"]
     config = config.copy_and_resolve_references()
-    steps = max(1, planned_steps // config.train.epochs)
+    epochs = config.train.epochs
+    steps = max(1, planned_steps // epochs)
     config.sparsity.update(
         initial_update_ratio=settings.update_ratio,
         update_interval=settings.update_interval or steps,
-        schedule="constant",
+        # After each epoch but the last: a single one has no exchange.
+        schedule="constant" if settings.update_interval or epochs > 1 else "none",
         end_fraction=1.0,
+        exploration_replaces_step=False,
     )
-    config.growth.update(criterion="random")
+    config.pruning.criterion = "magnitude"
+    config.growth.update(criterion="random", horizon="auto", second_moment="zero")
     return dsl.explorations(config, planned_steps, seed)

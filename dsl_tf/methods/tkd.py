@@ -4,7 +4,8 @@ A row of DSL's Table 3. The teacher is the dense backbone at the config's width,
 student one whose tables take 1 - s of that; beside its own loss it learns how the
 teacher's users and items lie to each other, all of them (`full`, FTD) or within
 groups and from group to group (`hierarchical`, HTD). The authors recommend HTD for
-a student much smaller than its teacher.
+a student much smaller than its teacher. What is compared are the first positives of a
+batch: a user or an item that is there twice counts twice.
 """
 
 import dataclasses
@@ -81,7 +82,8 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         return blank(teacher) if made is None else made
 
     teacher = lesson(passes, config, settings.teacher, seen)
-    steps = max(1, len(passes.split.train) // config.train.batch_size)
+    # A refit is on the schedules of the first time.
+    steps = max(1, len(passes.first_split.train) // config.train.batch_size)
 
     def start(model: Backbone) -> None:
         more = {}

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.accounting import macs
+from dsl_tf.accounting import size as sizes
 from dsl_tf.accounting.macs import Layers, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
@@ -55,6 +56,11 @@ class Companion:
         """Those of `tensors`, for the account of memory."""
         return [v for each in self.tensors().values() for v in each.variables]
 
+    @property
+    def held_bytes(self) -> int:
+        """Of numbers that it holds in a step and that are no variables."""
+        return 0
+
     def selectable(self) -> bool:
         """Whether the model as it is now may be the one that is handed back.
 
@@ -63,7 +69,7 @@ class Companion:
         return True
 
     def done(self) -> bool:
-        """Whether a pass that is selected on validation ends after this epoch."""
+        """Whether a pass ends after this epoch, unless its steps are given."""
         return False
 
 
@@ -166,6 +172,11 @@ class Explorations(Companion):
         recorded = {each.step: each.horizon for each in self._dynamic.records}
         each_step = macs.elsewhere(self._dynamic.model, size)
         return {"exploration": TrainingMacs(0, sum(recorded.values()) * each_step, 0)}
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what a step that is replaced is undone from."""
+        return sizes.variable_bytes(self._dynamic.replaced())
 
     def row(self, since: int) -> dict[str, Any]:
         """The last update ratio, the non-zeros, and the exchanges summed."""

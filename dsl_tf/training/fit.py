@@ -123,7 +123,8 @@ def fit(
         LossLog(state),
         Validation(
             state, validate, metric, best, settings.patience,
-            settings.validate_every, epochs, batches.size.positives, companion,
+            settings.validate_every, epochs, settings.steps is None,
+            batches.size.positives, companion,
         ),
         progress,
         saver,

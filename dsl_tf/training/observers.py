@@ -57,12 +57,13 @@ class Validation(keras.callbacks.Callback):
     Args:
       state: of the run.
       validate: evaluates the model as it is; None where there is nothing to
-        select on: then every epoch is trained and the last is the best.
+        select on: then the last epoch is the best.
       metric: the metric of `validate` that selects, the higher the better.
       best: where the best weights go.
       patience: epochs without a better one before training stops; 0 = never.
       every: epochs from one validation to the next; the last has one in any case.
       epochs: epochs planned.
+      may_end: whether the companion can end the training before them.
       positives_per_step: positives in a batch.
       companion: says what goes into the history, and when weights may be kept.
     """
@@ -76,6 +77,7 @@ class Validation(keras.callbacks.Callback):
         patience: int,
         every: int,
         epochs: int,
+        may_end: bool,
         positives_per_step: int,
         companion: Companion,
     ) -> None:
@@ -87,6 +89,7 @@ class Validation(keras.callbacks.Callback):
         self._patience = patience
         self._every = every
         self._epochs = epochs
+        self._may_end = may_end
         self._positives_per_step = positives_per_step
         self._companion = companion
 
@@ -95,7 +98,8 @@ class Validation(keras.callbacks.Callback):
         state = self._state
         begun = time.perf_counter()
         state.epochs = epoch + 1
-        state.finished = state.epochs >= self._epochs
+        ended = self._may_end and self._companion.done()
+        state.finished = ended or state.epochs >= self._epochs
         metrics: Mapping[str, float] = {}
         if self._validate is None:
             if state.finished:
@@ -125,9 +129,7 @@ class Validation(keras.callbacks.Callback):
 
     def _due(self) -> bool:
         """Whether this epoch is validated; its end may be that of the training."""
-        state = self._state
-        state.finished |= self._companion.done()
-        return state.finished or state.epochs % self._every == 0
+        return self._state.finished or self._state.epochs % self._every == 0
 
     def _select(self, score: float) -> None:
         """Keep the weights if they are the best; decide whether to go on."""

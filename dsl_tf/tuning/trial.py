@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf import data, plugins
+from dsl_tf import data, plugins, run_folder
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base
 from dsl_tf.training.evaluator import selection_metric
@@ -34,7 +34,7 @@ def quality(
 
     Raises:
       TrialPruned: it is not worth going on.
-      UserError: the config is refused.
+      UserError: the config is refused, or the run that it learns from.
     """
     config = config.copy_and_resolve_references()
     config.train.refit = False
@@ -64,6 +64,7 @@ def _of_seed(
     tf.config.experimental.enable_op_determinism()
     metric = selection_metric(config.evaluation.cutoffs)
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
+    run_folder.check_teacher(config, method, split)
     validations = 0
 
     def watch(metrics: Mapping[str, float]) -> None:

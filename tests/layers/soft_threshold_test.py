@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.errors import UserError
-from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding
+from dsl_tf.layers.soft_threshold import SoftThresholdEmbedding, SoftThresholdTables
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,19 @@ def test_a_weight_below_its_threshold_has_no_gradient():
 def test_an_unknown_granularity():
     with pytest.raises(UserError, match="must be one of global, row"):
         SoftThresholdEmbedding(1, 1, granularity="user", initial_threshold=0.0)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_l2_is_of_the_embeddings_alone(joint):
+    """It drove thresholds up: S begins at -8, and L2 draws to zero."""
+    initial = keras.initializers.RandomNormal(seed=3)
+    tables = SoftThresholdTables(5, 4, joint).user_item(3, "t", initial)
+    parts = {tables.place(kind)[0] for kind in ("users", "items")}
+    for part in parts:
+        part(tf.constant([0]))
+    with tf.GradientTape() as tape:
+        squares = tables.square_sum()
+    expected = sum(np.square(part.embeddings.numpy()).sum() for part in parts)
+    assert float(squares) == pytest.approx(expected, rel=1e-6)
+    thresholds = [part.thresholds for part in parts]
+    assert tape.gradient(squares, thresholds) == [None] * len(parts)

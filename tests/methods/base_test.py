@@ -7,7 +7,7 @@ import rich.console
 
 from dsl_tf import config_files
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _training, base, dense
+from dsl_tf.methods import _training, base, dense, lottery_ticket, small_dim
 from dsl_tf.types import Interactions
 
 
@@ -122,3 +122,18 @@ def test_a_backbone_that_is_not_accepted_is_not_trained(
     task = base.Task(small_split, 0, tmp_path, console, accept)
     with pytest.raises(UserError, match="no neumf"):
         base.train(task, small_config, dense.train)
+
+
+@pytest.mark.parametrize("of", [base.train, base.planned])
+@pytest.mark.parametrize(
+    ("method", "target"), [(lottery_ticket, 1.0), (small_dim, -1.0)]
+)
+def test_a_sparsity_out_of_range_is_told_first(
+    small_config, small_split, tmp_path, monkeypatch, of, method, target
+):
+    """The one was a traceback, the other a wider model."""
+    small_config.sparsity.target = target
+    monkeypatch.delattr(_training, "fit")
+    task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+    with pytest.raises(UserError, match=rf"sparsity.target` must .*d: {target}"):
+        of(task, small_config, method.train)

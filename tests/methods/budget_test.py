@@ -156,3 +156,20 @@ def test_formats(config, small_split, tmp_path):
     config.export.formats = ("saved_model",)
     with pytest.raises(UserError, match=r"needs a \.tflite file among"):
         _settled(config, small_split, tmp_path)
+
+
+@_for(("lightgcn", "dsl"), _slow("lightgcn", "quantised"))
+def test_propagated_rows_are_narrower_not_sparser(config, small_split, tmp_path):
+    """Weights were left out of layer 0, which is not in the file."""
+    config.budget.bytes = 150_000
+    settled = _settled(config, small_split, tmp_path / "a")
+    assert settled.sparsity.target == (0.0 if config.method.name == "dsl" else 0.5)
+    assert settled.method.quantised.bits == 8
+    of_file = {"dsl": "tflite_int8", "quantised": "tflite_int4"}[config.method.name]
+    assert settled.budget.format == of_file
+    # As narrow as of the method that narrows all models.
+    config.method.name = "small_dim"
+    config.export.formats = (of_file,)
+    other = _settled(config, small_split, tmp_path / "b")
+    expected = round(512 * (1 - other.sparsity.target))
+    assert settled.model.embedding_dim == expected < 300

@@ -60,3 +60,13 @@ def test_what_grows_has_the_greatest_gradient_of_the_horizon(
     mf_config.growth.horizon = horizon
     found = exchange(dsl, 3, 9)
     assert set(np.nonzero(found.grown)[1]) == {column}
+
+
+def test_what_a_replaced_step_is_undone_from_is_in_the_account(take, mf_config):
+    mf_config.train.epochs = 1
+    plain = take(dsl.train, mf_config).passes[0].cost.state_bytes
+    mf_config.sparsity.exploration_replaces_step = True
+    replaced = take(dsl.train, mf_config).passes[0].cost.state_bytes
+    # Weights and both moments of half of the positions.
+    held = 3 * 4 * 800 * mf_config.model.embedding_dim // 2
+    assert replaced - plain == held

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import rich.console
@@ -44,3 +46,13 @@ def test_scores_and_choice(small_config, small_split, task):
 def test_a_catalogue_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"12000\.0 GB. Received: 1,000,000 items"):
         ease.check_memory(1_000_000)
+
+
+def test_too_small_a_regularization_is_one_line(small_config, small_split, tmp_path):
+    """It was a LinAlgError: twenty users have no more than twenty directions."""
+    few = small_split.train.take(small_split.train.users < 20)
+    split = dataclasses.replace(small_split, train=few)
+    small_config.method.ease.regularization = 1e-9
+    task = base.Task(split, 0, tmp_path, rich.console.Console(quiet=True))
+    with pytest.raises(UserError, match=r"ease.regularization` must .*d: 1e-09\.$"):
+        base.train(task, small_config, ease.train)

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import rich.console
 
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _weights, base, mag_prune
+from dsl_tf.methods import _training, _weights, base, mag_prune
+from dsl_tf.types import empty_interactions
 
 
 def test_masks_by_hand():
@@ -61,9 +64,21 @@ def _dense(config, split, seed):
     return mag_prune._tickets.make_dense(config, split, seed)
 
 
-def test_protected_out_of_range(small_config, small_split, tmp_path):
-    small_config.train.epochs = 1
+def test_protected_out_of_range_is_told_before_the_pass(
+    small_config, small_split, tmp_path, monkeypatch
+):
+    monkeypatch.delattr(_training, "fit")
     small_config.method.mag_prune.protected = 99
     task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
     with pytest.raises(UserError, match=r"from -1 to the mean .* Received: 99"):
+        base.train(task, small_config, mag_prune.train)
+
+
+def test_nothing_to_choose_on_is_told_before_the_pass(
+    small_config, small_split, tmp_path, monkeypatch
+):
+    monkeypatch.delattr(_training, "fit")
+    split = dataclasses.replace(small_split, validation=empty_interactions())
+    task = base.Task(split, 0, tmp_path, rich.console.Console(quiet=True))
+    with pytest.raises(UserError, match="chooses on validation"):
         base.train(task, small_config, mag_prune.train)

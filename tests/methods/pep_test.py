@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import rich.console
 
-from dsl_tf.methods import base, pep
+from dsl_tf.methods import _tasks, base, pep
+from dsl_tf.types import empty_interactions
 
 
 @pytest.fixture
@@ -71,3 +74,28 @@ def test_it_is_trained_from_the_initial_weights(small_config, task, monkeypatch)
     )
     for layer in pep.thresholded(fresh):
         np.testing.assert_array_equal(seen[0][0][layer.name], layer.embeddings)
+
+
+def test_without_validation_it_ends_there_too(small_config, task):
+    """It took all epochs."""
+    task = dataclasses.replace(
+        task, split=dataclasses.replace(task.split, validation=empty_interactions())
+    )
+    small_config.train.epochs = 6
+    small_config.method.pep.update(granularity="row", initial_threshold=-2.0)
+    search, _ = base.train(task, small_config, pep.train).passes
+    budget = search.state.history[-1]["nnz"]
+    assert search.state.epochs == search.state.best_epoch < 6
+    assert all(row["nnz"] > budget for row in search.state.history[:-1])
+
+
+def test_a_refit_searches_for_as_long_as_the_first_time(small_config, task):
+    """However soon it is within its budget."""
+    small_config.method.pep.update(granularity="row", initial_threshold=0.0)
+    steps = 3 * (len(task.split.train) // small_config.train.batch_size)
+    plan = _tasks.Plan(steps, steps)
+    refit = base.Training(
+        task, small_config, task.split, {"search": plan, "select": plan}
+    )
+    pep.train(refit, small_config)
+    assert refit.taken[0].state.history[-1]["step"] == steps

@@ -6,7 +6,7 @@ import rich.console
 
 from dsl_tf import config_files
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _pretraining, base, dense, dsl
+from dsl_tf.methods import _pretraining, base, dense, dsl, gradual_magnitude, pep
 
 METHODS = {"dense": dense, "dsl": dsl}
 
@@ -101,3 +101,27 @@ def test_passes_in_order_each_counted_restored_and_resumed(
             trained.model.get_weights(), other.model.get_weights(), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("method", "first", "second"),
+    [(gradual_magnitude, "pretrain", "select"), (pep, "search_pretrain", "search")],
+)
+def test_what_prunes_begins_after_the_pretraining(config, take, method, first, second):
+    """It went along, and a sparse table was searched, or pruned, again."""
+    config.method.gradual_magnitude.update(frequency=1, end_fraction=0.9)
+    config.method.pep.initial_threshold = -8.0  # next to no threshold
+    taken = take(method.train, config)
+    (before,) = (each for each in taken.passes if each.name == first)
+    assert "nnz" not in before.state.history[-1]
+    (trained,) = taken.ended[first].tables.values()
+    assert np.count_nonzero(trained) == trained.size
+    (started,) = taken.began[second].tables.values()
+    np.testing.assert_allclose(started, trained, atol=1e-3)
+    assert np.corrcoef(started.reshape(-1), trained.reshape(-1))[0, 1] > 0.99
+
+
+def test_an_unknown_granularity_is_told_before_the_pretraining(config):
+    config.method.pep.granularity = "user"
+    with pytest.raises(UserError, match=r"`method.pep.granularity` must be one of"):
+        pep.train(None, config)

@@ -12,5 +12,5 @@ def test_what_is_trained_takes_the_share(small_config, small_split, tmp_path):
     width = small_config.model.gmf_dim + small_config.model.mlp_dim
     dense = 4 * width * (small_split.num_users + small_split.num_items)
     cost = results.costs(trained, base_rss_bytes=1)
-    assert 0.2 * dense < cost["inference"]["table_bytes"] <= 0.25 * dense
+    assert 0.24 * dense < cost["inference"]["table_bytes"] <= 0.25 * dense
     assert trained.model.item_vectors().shape == (small_split.num_items, width)

@@ -62,3 +62,13 @@ def test_an_exchange_takes_the_place_of_a_step(take, small_config, small_split, 
     ):
         assert np.array_equal(before, now) == (method is rigl)
         assert not np.array_equal(now, after)
+
+
+def test_it_is_rigl_whatever_dsl_is_set_to(take, mf_config):
+    mf_config.method.rigl.update_interval = 4
+    plain = take(rigl.train, mf_config).model
+    mf_config.growth.update(criterion="random", horizon="3", second_moment="row")
+    mf_config.pruning.criterion = "scaled_magnitude"
+    again = take(rigl.train, mf_config).model
+    for ours, theirs in zip(plain.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())

@@ -10,6 +10,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.layers.propagation import MeanPropagation
 from dsl_tf.layers.tables import DenseTables
 from dsl_tf.methods import base, dense, rkd
+from dsl_tf.methods._planning import Planning
 from dsl_tf.types import LayerMacs, StepSize
 
 
@@ -212,3 +213,15 @@ def test_keys_out_of_range(config, task, key, value):
     config.method.rkd[key] = value
     with pytest.raises(UserError, match=f"`method.rkd.{key}` must be"):
         base.train(task, config, rkd.train)
+
+
+def test_a_refit_warms_up_for_as_long_as_the_first_time(mf_config, task):
+    mf_config.train.batch_size = 64
+    mf_config.method.rkd.warm_up_epochs = 3
+    larger = task.split.with_validation()
+    first, refit = (
+        rkd.train(Planning(task, mf_config, split, plans), mf_config).loss_terms[0]
+        for split, plans in ((task.split, None), (larger, {}))
+    )
+    assert first.warm_up_steps == 3 * (len(task.split.train) // 64)
+    assert refit.warm_up_steps == first.warm_up_steps

@@ -37,3 +37,20 @@ def test_what_grows_is_random_whatever_the_gradient(exchange):
     users, items = np.split(np.count_nonzero(found.grown, axis=1), 2)
     assert users.sum() > columns.sum() / 4
     assert items.sum() > columns.sum() / 4
+
+
+def test_it_is_set_whatever_dsl_is_set_to(take, mf_config):
+    plain = take(set_.train, mf_config).model
+    mf_config.growth.update(horizon="999", second_moment="row")
+    mf_config.pruning.criterion = "scaled_magnitude"
+    mf_config.sparsity.exploration_replaces_step = True
+    again = take(set_.train, mf_config).model
+    for ours, theirs in zip(plain.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_a_single_epoch_has_no_exchange(take, mf_config):
+    """It was refused because of an interval that nobody had set."""
+    mf_config.train.epochs = 1
+    (only,) = take(set_.train, mf_config).passes
+    assert [row["exchange_asked"] for row in only.state.history] == [0]

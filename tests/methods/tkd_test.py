@@ -8,6 +8,7 @@ import tf_keras as keras
 
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, tkd
+from dsl_tf.methods._planning import Planning
 from dsl_tf.methods._topology import FullTopology, HierarchicalTopology, cosines
 from dsl_tf.types import LayerMacs, StepSize
 
@@ -250,3 +251,20 @@ def test_keys_out_of_range(config, task, key, value):
     config.method.tkd[key] = value
     with pytest.raises(UserError, match=f"`method.tkd.{key}` must be"):
         base.train(task, config, tkd.train)
+
+
+def test_a_refit_cools_for_as_long_as_the_first_time(mf_config, task, monkeypatch):
+    steps = []
+
+    class Watched(HierarchicalTopology):
+        def __init__(self, *args, **kwargs):
+            steps.append(kwargs["steps"])
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(tkd, "HierarchicalTopology", Watched)
+    monkeypatch.setitem(tkd._KINDS, "hierarchical", Watched)
+    mf_config.train.batch_size = 64
+    larger = task.split.with_validation()
+    for split, plans in ((task.split, None), (larger, {})):
+        tkd.train(Planning(task, mf_config, split, plans), mf_config)
+    assert steps == [mf_config.train.epochs * (len(task.split.train) // 64)] * 2

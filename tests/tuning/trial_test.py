@@ -7,7 +7,7 @@ import optuna
 import pytest
 import rich.console
 
-from dsl_tf import data
+from dsl_tf import data, results, run_folder
 from dsl_tf.errors import UserError
 from dsl_tf.tuning import trial
 
@@ -67,4 +67,15 @@ def test_without_validation_there_is_nothing_to_search_by(config, told, monkeypa
     split = dataclasses.replace(split, validation=nothing)
     monkeypatch.setattr(data, "load_split", lambda _: split)
     with pytest.raises(UserError, match="needs validation interactions"):
+        trial.quality(config, told, QUIET)
+
+
+def test_a_teacher_is_looked_at(config, told, small_split, tmp_path):
+    """As in a run: it may have been trained on what is validated on."""
+    config.method.name = "dense"
+    settings = results.settings(config, small_split.with_validation(), 0, "")
+    run_folder.record(settings, tmp_path)
+    config.method.name = "rkd"
+    config.method.rkd.teacher = str(tmp_path)
+    with pytest.raises(UserError, match="must be trained on the same split"):
         trial.quality(config, told, QUIET)
