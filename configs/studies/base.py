@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from dsl_tf.studies import gathered
+
 #: Published numbers by the labels of a row, and then by columns.
 Published: TypeAlias = Mapping[tuple[object, ...], Mapping[str, float]]
 
@@ -47,16 +49,12 @@ def with_shares(
       table: the numbers.
       dense: from the labels of a row to those of its dense row.
     """
-    costs = {
-        "as_published_share": "cost.as_published.training_macs",
-        "state_share": "cost.training.state_bytes",
-    }
     return {
         row: {
             **numbers,
             **{
                 share: numbers[cost] / table[dense(row)][cost]
-                for share, cost in costs.items()
+                for share, cost in gathered.SHARES.items()
                 if cost in numbers
             },
         }

@@ -11,7 +11,8 @@ The engine of DSL with four changes:
    does it (Qu et al. 2024), and not by those of its last batch.
 4. Where the file is to have weights of four bits, training sees the rows that it looks
    up rounded as the file has them, see `dsl_tf.layers.rounding`. (A graph model reads
-   its table whole, an autoencoder by products: their rows are not rounded.)
+   its table whole, an autoencoder by products: their rows are not rounded. NeuMF's are,
+   each table's by a scale of its own, where its file has one for the rows of both.)
 """
 
 import dataclasses

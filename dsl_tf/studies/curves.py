@@ -111,9 +111,9 @@ class Lines:
     ) -> None:
         """Lines of the colour of the curve that they belong to, where there is one."""
         by = [*(label for label in self.levels if label not in self.by), *self.by]
-        for name, group in _groups(points, self.by):
+        for label, group in _groups(points, by):
+            ((name, _),) = _groups(group, self.by)
             color = styles.get(name, {"color": figures.GREY})["color"]
-            ((label, _),) = _groups(group, by)
             axis.axhline(
                 group[self.y].mean(), color=color, ls="--", lw=1.2, label=label
             )

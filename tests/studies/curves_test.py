@@ -61,6 +61,17 @@ def test_a_level_has_the_colour_of_its_curve_and_says_whose_it_is(frame):
     assert level.get_color() == curve.lines[0].get_color()
 
 
+def test_levels_may_be_of_several_methods(frame):
+    frame.loc[1, "method"] = "random_pruning"
+    frame.loc[:1, "sparsity"] = 0.5
+    levels = {"method": ("dense", "random_pruning")}
+    shown = {"x": "cost.training.seconds", "y": "recall@20", "by": ("sparsity",)}
+    lines = Lines("f", "", where={"method": "dsl"}, levels=levels, **shown)
+    found = _lines(lines.show(frame, {}).figure)
+    assert found["dense sparsity 0.5"].get_ydata()[0] == pytest.approx(0.375)
+    assert found["random_pruning sparsity 0.5"].get_ydata()[0] == pytest.approx(0.475)
+
+
 def test_nothing_to_draw(lines, frame):
     assert lines.show(frame.iloc[:2], {}) is None
     assert lines.show(frame.drop(columns="recall@20"), {}) is None
