@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,12 @@ def wait(folder: Path, seconds: float) -> None:
 def _locked(folder: Path) -> int:
     """A descriptor that holds the lock until it is closed."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if _is_no_folder(folder):
+                raise
+            continue  # it was deleted before mkdir had looked what it is
         try:
             descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # the folder was deleted just now
@@ -88,5 +94,13 @@ def _is_there(descriptor: int, file: Path) -> bool:
     """Whether a file that was opened is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(descriptor), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something else has the name; one look, as it may go at any time."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
     except FileNotFoundError:
         return False

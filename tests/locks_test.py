@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -90,6 +91,26 @@ def test_a_lock_that_was_deleted_meanwhile_is_taken_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", after_the_holder_left)
     with locks.held(tmp_path / "run"), pytest.raises(UserError):
         locks.held(tmp_path / "run").__enter__()
+
+
+def test_a_folder_that_is_deleted_while_it_is_made_is_made_anew(tmp_path, monkeypatch):
+    """`Path.mkdir` raises where the folder goes before it has looked what it is."""
+    mkdir = pathlib.Path.mkdir
+
+    def deleted_meanwhile(folder, **arguments):
+        monkeypatch.setattr(pathlib.Path, "mkdir", mkdir)
+        raise FileExistsError(folder)
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", deleted_meanwhile)
+    with locks.held(tmp_path / "run"):
+        assert (tmp_path / "run" / locks.LOCK).exists()
+
+
+@pytest.mark.parametrize("make", ["write_text", "symlink_to"])
+def test_what_is_no_folder_is_told(tmp_path, make):
+    getattr(tmp_path / "run", make)("nowhere")
+    with pytest.raises(FileExistsError), locks.held(tmp_path / "run"):
+        pass
 
 
 def test_many_at_once_are_one_after_the_other(tmp_path):
