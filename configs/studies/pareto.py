@@ -44,6 +44,10 @@ def get_config(size: str = "full") -> Study:
     shares = _SHARES[2:3] if quick else _SHARES
     rows = _ROWS[data]
     budgets = tuple(int(rows * (share * 64 * 4 + 2)) + _GRAPH for share in shares)
+    # 64 columns of four bits take an eighth: nothing has to go there.
+    whole = tuple(b for b, share in zip(budgets, shares, strict=True) if share >= 1 / 8)
+    few = tuple(each for each in budgets if each not in whole)
+    fewer = {64: few} if quick else {64: few, 256: budgets}
     sparsities = (0.8, 0.9) if quick else (0.5, 0.8, 0.9, 0.95)
     methods = _SPARSE if quick else _SPARSE + _OTHERS
     formats = ("tflite", "tflite_fp16", "tflite_int8", "tflite_int4")
@@ -58,19 +62,17 @@ def get_config(size: str = "full") -> Study:
             {"config": file, "method.name": "dense" if quick else _WHOLE},
             {"config": file, "method.name": methods, "sparsity.target": sparsities},
             {"config": file, "method.name": _NARROW, _BYTES: budgets},
+            *({"config": file, "method.name": "quantised", _BYTES: b} for b in whole),
             *(
-                # It keeps all weights, of four bits at least.
-                {"config": file, "method.name": "quantised", _BYTES: bytes_}
-                for bytes_, share in zip(budgets, shares, strict=True)
-                if share >= 1 / 8
+                {
+                    "config": file,
+                    "method.name": _FEWER,
+                    _WIDTH: width,
+                    _BYTES: bytes_,
+                    _DENSITY: 1 / 64,
+                }
+                for width, bytes_ in fewer.items()
             ),
-            {
-                "config": file,
-                "method.name": _FEWER,
-                _WIDTH: (64,) if quick else (64, 256),
-                _BYTES: budgets,
-                _DENSITY: 1 / 64,
-            },
         ),
         seeds=(0,) if quick else (0, 1, 2),
         keys={
