@@ -23,9 +23,10 @@ from rich.text import Text
 from dsl_tf import command_line, environment, locks
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
-from dsl_tf.studies import gathered, page, plan, runner
+from dsl_tf.studies import forecast, gathered, page, plan, runner
 from dsl_tf.studies.cells import Place, Status
-from dsl_tf.studies.estimates import Planned, Planner, Remaining
+from dsl_tf.studies.estimates import Planned, Planner
+from dsl_tf.studies.remaining import Remaining
 
 #: Cells that one reason is said of by name; the table marks all of them.
 _NAMED = 3
@@ -72,13 +73,14 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     compared: gathered.Known = {}
     with locks.held(root):
         try:
-            runner.run(
-                todo,
-                values.jobs,
-                Remaining(todo, values.jobs),
-                console,
-                lambda: page.write_results(root, name, places, compared),
-            )
+            with forecast.planning(values.config, values.set, seeds, todo) as planned:
+                runner.run(
+                    todo,
+                    values.jobs,
+                    Remaining(todo, values.jobs, planned),
+                    console,
+                    lambda: page.write_results(root, name, places, compared),
+                )
         finally:
             shown = page.write(root, name, study, places, compared)
     failed = [place for place in todo if place.status is Status.FAILED]

@@ -71,6 +71,13 @@ class Place:
             return ""
         return str(json.loads(self._failure.read_text("utf-8"))["error"])
 
+    def cost(self) -> dict[str, Any]:
+        """`cost.json` of the finished run."""
+        content: dict[str, Any] = json.loads(
+            (self.folder / "cost.json").read_text("utf-8")
+        )
+        return content
+
     def check(self) -> None:
         """Make sure that a run which is there is that of the cell.
 

@@ -1,9 +1,7 @@
 """How long the cells of a study will take, and what they will compute."""
 
-import datetime
-import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,16 +30,7 @@ _NS_PER_MAC = {
 _OTHERS_NS_PER_MAC = 1.0
 
 #: Seconds that a run takes beside its training: it starts, evaluates and exports.
-_BESIDE = 30.0
-
-#: What makes cells alike, from the most alike on.
-_LIKENESS: tuple[Callable[[Cell], tuple[object, ...]], ...] = (
-    lambda cell: (cell.file, tuple(sorted(map(str, cell.axes.items())))),
-    lambda cell: (cell.file, cell.config.method.name, cell.config.sparsity.target),
-    lambda cell: (cell.file, cell.config.method.name),
-    lambda cell: (cell.file,),
-    lambda cell: (),
-)
+BESIDE = 30.0
 
 
 class Planned(NamedTuple):
@@ -56,73 +45,6 @@ class Planned(NamedTuple):
     passes: int
     macs: int
     seconds: float
-
-
-class Remaining:
-    """What is left of a study, by the cells that were measured.
-
-    A cell will take what those took that are the most like it. Nothing is known before
-    the first has finished.
-
-    Args:
-      places: of all cells.
-      jobs: processes at a time.
-    """
-
-    def __init__(self, places: Sequence[Place], jobs: int) -> None:
-        self._places = places
-        self._jobs = jobs
-        # They are tried again, once.
-        self._again = {p.cell.name for p in places if p.status is Status.FAILED}
-        self._seconds = {
-            place.cell.name: _training_seconds(place) + _BESIDE
-            for place in places
-            if place.status is Status.DONE
-        }
-
-    def measured(self, place: Place, seconds: float) -> None:
-        """Take in what a cell took, if it went to its end."""
-        self._again.discard(place.cell.name)
-        if place.status is Status.DONE:
-            name = place.cell.name
-            self._seconds[name] = max(seconds, self._seconds.get(name, 0.0))
-
-    def seconds(self) -> float | None:
-        """Left of all cells together; None where nothing is known."""
-        left = [
-            place
-            for place in self._places
-            if place.status in (Status.WAITING, Status.BEGUN)
-            or place.cell.name in self._again
-        ]
-        each = [self._of(place.cell) for place in left]
-        known = [seconds for seconds in each if seconds is not None]
-        if len(known) < len(left):
-            return None
-        return sum(known) / min(self._jobs, max(1, len(left)))
-
-    def text(self) -> str:
-        """`seconds`, to be read."""
-        left = self.seconds()
-        if left is None:
-            return "an unknown time"
-        return f"about {datetime.timedelta(seconds=round(left))}"
-
-    def _of(self, cell: Cell) -> float | None:
-        known = [p.cell for p in self._places if p.cell.name in self._seconds]
-        for likeness in _LIKENESS:
-            alike = [each for each in known if likeness(each) == likeness(cell)]
-            if alike:
-                return float(np.mean([self._seconds[each.name] for each in alike]))
-        return None
-
-
-def _training_seconds(place: Place) -> float:
-    """Measured seconds of a finished cell's own training."""
-    training = _cost(place)["training"]
-    passes = training.get("passes", ())
-    before = sum(each["seconds"] for each in passes if each.get("read_from"))
-    return float(training["seconds"] - before)
 
 
 class Planner:
@@ -153,14 +75,14 @@ class Planner:
         work = self._work(cell, taken)
         rate = self._rate(cell.config.model.name)
         macs = sum(each for _, each in taken)
-        return Planned(len(taken), macs, work * rate + _BESIDE)
+        return Planned(len(taken), macs, work * rate + BESIDE)
 
     def _rate(self, name: str) -> float:
         """Seconds of a multiply-accumulate of a backbone's `_work`."""
         rates = []
         for place in self._done:
             if place.cell.config.model.name == name:
-                passes = _cost(place)["training"]["passes"]
+                passes = place.cost()["training"]["passes"]
                 passes = [each for each in passes if not each.get("read_from")]
                 taken = [(each["steps"], each["macs"]) for each in passes]
                 seconds = sum(each["seconds"] for each in passes)
@@ -235,8 +157,3 @@ class Planner:
             except UserError as error:
                 self._known[key] = str(error)
         return self._known[key]
-
-
-def _cost(place: Place) -> dict:
-    content: dict = json.loads((place.folder / "cost.json").read_text("utf-8"))
-    return content

@@ -20,7 +20,7 @@ from rich.text import Text
 from dsl_tf import children, locks
 from dsl_tf.studies import instructions
 from dsl_tf.studies.cells import Place, Status
-from dsl_tf.studies.estimates import Remaining
+from dsl_tf.studies.remaining import Remaining
 
 #: How often running cells are looked at, in seconds.
 _EVERY = 0.5

@@ -1,4 +1,4 @@
-"""How long is left, and what cells will take."""
+"""What cells will take."""
 
 import json
 
@@ -6,53 +6,8 @@ import pytest
 
 from dsl_tf import config_files
 from dsl_tf.studies.cells import Place
-from dsl_tf.studies.estimates import Planned, Planner, Remaining
+from dsl_tf.studies.estimates import Planned, Planner
 from dsl_tf.studies.plan import Study, cells
-
-
-def _took(place, seconds):
-    file = place.folder / "cost.json"
-    cost = json.loads(file.read_text())
-    cost["training"]["seconds"] = seconds
-    file.write_text(json.dumps(cost))
-
-
-def test_nothing_is_known_at_first(places):
-    assert Remaining(places, 1).seconds() is None
-    assert Remaining(places, 1).text() == "an unknown time"
-
-
-def test_cells_take_what_the_most_alike_took(places, finish):
-    for place, seconds in ((places[0], 100.0), (places[2], 10.0)):
-        finish(place)
-        _took(place, seconds)
-    remaining = Remaining(places, 1)
-    # The dense one of another seed; DSL of another seed, and of another sparsity.
-    assert remaining.seconds() == pytest.approx(130 + 3 * 40)
-    finish(places[4])
-    _took(places[4], 12.0)
-    remaining.measured(places[4], 70.0)
-    assert remaining.seconds() == pytest.approx(130 + 40 + 70)
-    assert Remaining(places, 2).seconds() == pytest.approx((130 + 40 + 42) / 2)
-
-
-def test_what_another_run_took_is_not_taken_again(places, finish):
-    finish(places[0])
-    file = places[0].folder / "cost.json"
-    cost = json.loads(file.read_text())
-    passes = [{"seconds": 100.0}, {"seconds": 5000.0, "read_from": "a teacher"}]
-    cost["training"] |= {"seconds": 5100.0, "passes": passes}
-    file.write_text(json.dumps(cost))
-    # No cell is more like the others.
-    left = Remaining(places, 1).seconds()
-    assert left == pytest.approx(130 * (len(places) - 1))
-
-
-def test_what_failed_before_is_tried_again_once(finished):
-    remaining = Remaining(finished, 1)
-    assert remaining.seconds() == pytest.approx(2 * 42.5)
-    remaining.measured(finished[-1], 5.0)  # it failed again
-    assert remaining.seconds() == pytest.approx(42.5)
 
 
 @pytest.fixture

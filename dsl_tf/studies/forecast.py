@@ -1,0 +1,86 @@
+"""Plans the cells of a study beside them, so that the time left is known early."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from dsl_tf import children
+from dsl_tf.studies import plan
+from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.estimates import BESIDE, Planned, Planner
+
+#: What is planned so far: seconds by the names of cells.
+Seconds = Callable[[], Mapping[str, float]]
+
+
+@contextlib.contextmanager
+def planning(
+    config: str, settings: Sequence[str], seeds: Sequence[int], places: Sequence[Place]
+) -> Iterator[Seconds]:
+    """Within it a process of lowest priority plans the cells that are not done.
+
+    Not this process, which has no use for TensorFlow otherwise.
+
+    Args:
+      config: `FILE[:SIZE]` of the study.
+      settings: `KEY=VALUE` of every cell.
+      seeds: in place of the study's.
+      places: of the cells.
+    """
+    names = [place.cell.name for place in places if place.status is not Status.DONE]
+    if len(names) < 2:  # a run tells its own time
+        yield dict
+        return
+    wanted = {
+        "config": config,
+        "settings": list(settings),
+        "seeds": list(seeds),
+        "root": str(places[0].root),
+        "cells": names,
+    }
+    with (
+        tempfile.TemporaryFile() as lines,
+        children.started(__name__, [json.dumps(wanted)], lines),
+    ):
+        yield lambda: _read(lines)
+
+
+def _read(lines: IO[bytes]) -> dict[str, float]:
+    """Seconds by cell, of the whole lines that are there; others are TensorFlow's."""
+    found: dict[str, float] = {}
+    # Not `seek`: the process writes at the place that it would move.
+    content = os.pread(lines.fileno(), os.fstat(lines.fileno()).st_size, 0)
+    for line in content.split(b"\n")[:-1]:
+        with contextlib.suppress(ValueError):
+            name, seconds = json.loads(line)
+            found[name] = seconds
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print `[cell, seconds]`, a line a cell, in the order in which they run.
+
+    Args:
+      argv: the name, and what `planning` wants as JSON.
+    """
+    os.nice(19)
+    wanted = json.loads(argv[1])
+    _, study = plan.read(wanted["config"])
+    cells = plan.cells(study, wanted["settings"], wanted["seeds"])
+    planner = Planner([Place(Path(wanted["root"]), cell) for cell in cells])
+    found = {cell.name: cell for cell in cells}
+    for name in wanted["cells"]:
+        planned = planner.plan_or_error(found[name])
+        # One that is refused starts, and says so.
+        seconds = planned.seconds if isinstance(planned, Planned) else BESIDE
+        print(json.dumps([name, seconds]), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

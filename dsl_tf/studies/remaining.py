@@ -1,0 +1,104 @@
+"""How long is left of a study that runs."""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.estimates import BESIDE
+from dsl_tf.studies.plan import Cell
+
+#: What makes cells alike, from the most alike on.
+_LIKENESS: tuple[Callable[[Cell], tuple[object, ...]], ...] = (
+    lambda cell: (cell.file, tuple(sorted(map(str, cell.axes.items())))),
+    lambda cell: (cell.file, cell.config.method.name, cell.config.sparsity.target),
+    lambda cell: (cell.file, cell.config.method.name),
+    lambda cell: (cell.file,),
+    lambda cell: (),
+)
+
+
+class Remaining:
+    """What is left of a study, by the cells that were measured and by its plan.
+
+    A cell that differs from measured ones in its seed only takes what those took. Any
+    other takes what was planned for it, times what the measured cells that are the
+    most like it took of what was planned for them. Without a plan, it takes what they
+    took; and where no cell is known, nothing is.
+
+    Args:
+      places: of all cells.
+      jobs: processes at a time.
+      planned: what is known of the plan at the moment, seconds by the names of cells.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        jobs: int,
+        planned: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        self._places = places
+        self._jobs = jobs
+        self._planned = planned
+        # They are tried again, once.
+        self._again = {p.cell.name for p in places if p.status is Status.FAILED}
+        self._seconds = {
+            place.cell.name: _training_seconds(place) + BESIDE
+            for place in places
+            if place.status is Status.DONE
+        }
+
+    def measured(self, place: Place, seconds: float) -> None:
+        """Take in what a cell took, if it went to its end."""
+        self._again.discard(place.cell.name)
+        if place.status is Status.DONE:
+            name = place.cell.name
+            self._seconds[name] = max(seconds, self._seconds.get(name, 0.0))
+
+    def seconds(self) -> float | None:
+        """Left of all cells together; None where nothing is known."""
+        left = [
+            place.cell
+            for place in self._places
+            if place.status in (Status.WAITING, Status.BEGUN)
+            or place.cell.name in self._again
+        ]
+        if not left:
+            return 0.0
+        planned = self._planned()
+        each = [self._of(cell, planned) for cell in left]
+        known = [seconds for seconds in each if seconds is not None]
+        if not known:
+            return None
+        # The plan may not have come to all of them yet.
+        return float(np.mean(known)) * len(left) / min(self._jobs, len(left))
+
+    def text(self) -> str:
+        """`seconds`, to be read."""
+        left = self.seconds()
+        if left is None:
+            return "an unknown time"
+        return f"about {datetime.timedelta(seconds=round(left))}"
+
+    def _of(self, cell: Cell, planned: Mapping[str, float]) -> float | None:
+        known = [p.cell for p in self._places if p.cell.name in self._seconds]
+        for place, likeness in enumerate(_LIKENESS):
+            alike = [c.name for c in known if likeness(c) == likeness(cell)]
+            if not alike:
+                continue
+            if place == 0 or cell.name not in planned:
+                return float(np.mean([self._seconds[name] for name in alike]))
+            if both := [name for name in alike if name in planned]:
+                took = sum(self._seconds[name] for name in both)
+                return planned[cell.name] * took / sum(planned[name] for name in both)
+        return planned.get(cell.name)
+
+
+def _training_seconds(place: Place) -> float:
+    """Measured seconds of a finished cell's own training."""
+    training = place.cost()["training"]
+    passes = training.get("passes", ())
+    before = sum(each["seconds"] for each in passes if each.get("read_from"))
+    return float(training["seconds"] - before)

@@ -1,0 +1,56 @@
+"""Cells are planned by a process beside those that run."""
+
+import time
+
+import pytest
+
+from dsl_tf.studies import forecast, plan
+from dsl_tf.studies.cells import Place
+
+STUDY = """
+from dsl_tf.studies.plan import Study
+
+def get_config(size="full"):
+    return Study(
+        title="Three methods",
+        question="Which of them takes how long?",
+        grid=({{
+            "config": "configs/mf.py:own",
+            "method.name": ("dense", "magnitude_pruning", "quantised"),
+        }},),
+        keys={{"data.path": {path!r}, "method.quantised.bits": 3}},
+    )
+"""
+
+
+@pytest.fixture
+def config(small_csv, tmp_path):
+    file = tmp_path / "three.py"
+    file.write_text(STUDY.format(path=str(small_csv)))
+    return file
+
+
+@pytest.fixture
+def places(config, tmp_path):
+    _, study = plan.read(str(config))
+    cells = plan.cells(study, ["train.epochs=2"], [7])
+    return [Place(tmp_path / "study", cell) for cell in cells]
+
+
+def test_each_cell_is_planned_as_it_will_run(config, places):
+    with forecast.planning(str(config), ["train.epochs=2"], [7], places) as planned:
+        assert planned() == {}
+        end = time.monotonic() + 120
+        while len(planned()) < len(places) and time.monotonic() < end:
+            time.sleep(0.1)
+        found = dict(planned())
+    dense, twice, refused = (found[place.cell.name] for place in places)
+    # It has a second pass; 30 seconds are for what is beside training.
+    assert twice > dense > 30.0
+    assert refused == 30.0
+
+
+def test_one_cell_tells_its_own_time(config, places, monkeypatch):
+    monkeypatch.setattr(forecast.children, "started", None)
+    with forecast.planning(str(config), [], [], places[:1]) as planned:
+        assert planned() == {}
