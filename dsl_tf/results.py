@@ -35,7 +35,7 @@ _PACKAGES = (
     "numpy",
     "pandas",
 )
-#: Rows and columns of the heat map of weights.
+#: Rows and columns of the heat map of weights; tables share the columns.
 _HEAT_MAP = (200, 128)
 #: Rows in memory in their dense form.
 _ROWS_AT_ONCE = 1 << 14
@@ -144,16 +144,18 @@ def write_sparsity(folder: Path, model: Backbone, split: Split) -> None:
     shown = order[
         np.linspace(0, len(order) - 1, min(_HEAT_MAP[0], len(order)), dtype=int)
     ]
-    heat_map = [look_up(shown).numpy() for look_up in model.look_ups("items")]
+    tables = {n: each(shown).numpy() for n, each in model.look_ups("items").items()}
+    columns = [table[:, : _HEAT_MAP[1] // len(tables)] for table in tables.values()]
     arrays = {
         "user_activity": split.activity(),
         "item_popularity": split.popularity(),
-        "heat_map": np.abs(np.concatenate(heat_map, axis=1)[:, : _HEAT_MAP[1]]),
+        "heat_map": np.abs(np.concatenate(columns, axis=1)),
+        "heat_map_tables": np.array(list(tables)),
+        "heat_map_columns": np.array([each.shape[1] for each in columns]),
     }
     for kind, rows in (("users", split.num_users), ("items", split.num_items)):
-        look_ups = model.look_ups(kind)
-        if look_ups:
-            arrays[kind] = _pruned(look_ups, rows)
+        if look_ups := model.look_ups(kind):
+            arrays[kind] = _pruned(list(look_ups.values()), rows)
     _write_arrays(folder / SPARSITY, arrays)
 
 

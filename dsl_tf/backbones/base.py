@@ -229,14 +229,14 @@ class Backbone(tfrs.Model, abc.ABC):
             for weight in getattr(layer, "own_sparse_weights", [])
         ]
 
-    def look_ups(self, kind: str) -> Sequence[LookUp]:
-        """How the rows of each table of `kind`, `"users"` or `"items"`, are read."""
-        found = [
-            layer.look_ups()
+    def look_ups(self, kind: str) -> Mapping[str, LookUp]:
+        """How rows of `kind`, `"users"` or `"items"`, are read, by the table's name."""
+        found = {
+            layer.name: layer.look_ups()
             for layer in self._flatten_layers()
             if isinstance(layer, Tables)
-        ]
-        return [each[kind] for each in found if kind in each]
+        }
+        return {name: each[kind] for name, each in found.items() if kind in each}
 
     @abc.abstractmethod
     def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:

@@ -206,7 +206,8 @@ def _encoder(backbone: Autoencoder, split: Split, by_position: np.ndarray) -> En
 
 def _graph(backbone: LightGCN, split: Split, by_position: np.ndarray) -> Graph:
     """Layer 0 of a graph model; the histories are its edges."""
-    (users,), (items,) = backbone.look_ups("users"), backbone.look_ups("items")
+    (users,) = backbone.look_ups("users").values()
+    (items,) = backbone.look_ups("items").values()
     return Graph(
         users=_table(users, np.arange(split.num_users)),
         items=_table(items, by_position),
@@ -244,5 +245,5 @@ def _variables_of(
     A SavedModel must track each variable that its functions capture, and
     tracking the backbone would save the training tables and the optimiser too.
     """
-    trace = tf.function(function).get_concrete_function(*specs)
+    trace = tf.function(function, autograph=False).get_concrete_function(*specs)
     return {id(variable): variable for variable in trace.variables}

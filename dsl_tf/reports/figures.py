@@ -158,13 +158,15 @@ def sparsity_by_popularity(
     return figure
 
 
-def heat_map(weights: np.ndarray) -> Figure:
+def heat_map(arrays: Mapping[str, np.ndarray]) -> Figure:
     """Magnitudes of embedding weights (DSL Figure 4, right); pruned is white.
 
     Args:
-      weights: float32 [rows, width] absolute weights of rows sampled from the
-        whole table, sorted from the least to the most popular.
+      arrays: those of `sparsity.npz`. Its `heat_map`, float32 [rows, columns], has
+        absolute weights of rows sampled from all, sorted from the least to the most
+        popular; several tables stand side by side, each under its name.
     """
+    weights = arrays["heat_map"]
     figure, (axis,) = panels(1, height=4.6)
     pruned = weights == 0
     # One outlier would make all others pale: the scale ends at the 99th percentile.
@@ -182,9 +184,24 @@ def heat_map(weights: np.ndarray) -> Figure:
     axis.spines[["top", "right"]].set_visible(True)
     axis.set_xlabel("embedding dimension")
     axis.set_ylabel("sampled row, from least (top) to most popular")
+    _name_tables(axis, arrays)
     bar = figure.colorbar(image, ax=axis, extend="max")
     bar.set_label("|weight| (white: pruned)")
     return figure
+
+
+def _name_tables(axis: Axes, arrays: Mapping[str, np.ndarray]) -> None:
+    """Where several tables stand side by side: which is which, and where each ends."""
+    # A run may be older than these.
+    names, widths = (arrays.get(f"heat_map_{k}", ()) for k in ("tables", "columns"))
+    if len(names) < 2:
+        return
+    ends = np.cumsum(widths)
+    for end in ends[:-1]:
+        axis.axvline(end - 0.5, color="black", lw=1.3)
+    top = axis.secondary_xaxis("top")
+    top.set_xticks(ends - (np.asarray(widths) + 1) / 2, [str(name) for name in names])
+    top.tick_params(length=0)
 
 
 def _figures(run: Run) -> Iterator[tuple[str, str, Figure]]:
@@ -198,7 +215,7 @@ def _figures(run: Run) -> Iterator[tuple[str, str, Figure]]:
     if run.sparsity is not None:
         groups = sparsity_by_popularity(run.sparsity, run.cost["sparsity"])
         yield "sparsity", "Sparsity of users and items by popularity group", groups
-        magnitudes = heat_map(run.sparsity["heat_map"])
+        magnitudes = heat_map(run.sparsity)
         yield "heat_map", "Magnitude of embedding weights, by popularity", magnitudes
 
 

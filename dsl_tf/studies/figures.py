@@ -71,7 +71,7 @@ class Popularity:
             return None
         arrays: Mapping[str, np.ndarray] = sparse[0].sparsity or {}
         if self.heat_map:
-            figure = figures.heat_map(arrays["heat_map"])
+            figure = figures.heat_map(arrays)
         else:
             overall = sparse[0].cost["sparsity"]
             figure = figures.sparsity_by_popularity(arrays, overall)

@@ -84,7 +84,7 @@ def test_tables_hold_zeros_where_weights_are_pruned(model):
     zeros = sum(
         np.count_nonzero(look_up(tf.range(rows[kind])).numpy() == 0)
         for kind in rows
-        for look_up in model.look_ups(kind)
+        for look_up in model.look_ups(kind).values()
     )
     pruned = sum(w.shape[0] * w.shape[1] - w.nnz for w in model.sparse_weights())
     assert zeros == pruned
@@ -98,7 +98,7 @@ def test_item_vectors_hold_the_rows_of_a_table(model):
     columns = {column.tobytes() for column in vectors.T}
     stored = [
         {column.tobytes() for column in look_up(tf.range(model.num_items)).numpy().T}
-        for look_up in model.look_ups("items")
+        for look_up in model.look_ups("items").values()
     ]
     held = [each for each in stored if each <= columns]
     assert len(columns) - sum(map(len, held)) <= 1

@@ -62,12 +62,27 @@ def test_even_sparsity_is_not_blown_up_to_a_landscape(make_run):
 
 def test_pruned_weights_are_left_blank_in_the_heat_map():
     weights = np.array([[0.0, 0.25], [0.5, 0.0]], np.float32)
-    (image,) = figures.heat_map(weights).axes[0].get_images()
+    (image,) = figures.heat_map({"heat_map": weights}).axes[0].get_images()
     np.testing.assert_array_equal(image.get_array().mask, weights == 0)
 
 
 def test_a_heat_map_of_nothing_is_drawn():
-    assert figures.heat_map(np.zeros((3, 2), np.float32)).axes
+    assert figures.heat_map({"heat_map": np.zeros((3, 2), np.float32)}).axes
+
+
+def test_tables_side_by_side_are_told_apart():
+    arrays = {
+        "heat_map": np.ones((3, 6), np.float32),
+        "heat_map_tables": np.array(["gmf", "mlp"]),
+        "heat_map_columns": np.array([4, 2]),
+    }
+    axis = figures.heat_map(arrays).axes[0]
+    assert [line.get_xdata()[0] for line in axis.lines] == [3.5]
+    (top,) = axis.child_axes
+    assert [text.get_text() for text in top.get_xticklabels()] == ["gmf", "mlp"]
+    np.testing.assert_allclose(top.get_xticks(), [1.5, 4.5])
+    del arrays["heat_map_tables"], arrays["heat_map_columns"]  # as in older runs
+    assert not figures.heat_map(arrays).axes[0].lines
 
 
 def test_the_best_epoch_is_marked(make_run):
