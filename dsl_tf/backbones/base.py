@@ -31,6 +31,9 @@ class Backbone(tfrs.Model, abc.ABC):
     by the same numbers. Vectors hold what the tables store wherever they can
     (nothing is projected in them), so that an export can pack them.
 
+    Its code is not converted by AutoGraph, which would take a fifth of a short run:
+    what depends on the values of tensors is `tf.cond`, `tf.while_loop` and the like.
+
     Attributes:
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
@@ -95,6 +98,7 @@ class Backbone(tfrs.Model, abc.ABC):
           A scalar, the mean over the batch.
         """
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """A step on `compute_loss`, `loss_terms` and the layers' own losses."""
         with tf.GradientTape() as tape:

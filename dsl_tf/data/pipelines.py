@@ -11,6 +11,9 @@ from dsl_tf.data.positives import Positives
 from dsl_tf.errors import UserError
 from dsl_tf.types import Split, StepSize
 
+#: Without AutoGraph, which has nothing to convert here and takes seconds for it.
+_as_it_is = tf.autograph.experimental.do_not_convert
+
 
 class Batches(abc.ABC):
     """The examples of a training part in shuffled batches, epoch after epoch.
@@ -73,12 +76,16 @@ class Batches(abc.ABC):
                 steps = tf.range(number * batches + begun, (number + 1) * batches)
                 return tf.data.Dataset.from_tensor_slices((steps, order[begun:]))
 
-            return tf.data.Dataset.counter(start=first).flat_map(epoch)
+            return tf.data.Dataset.counter(start=first).flat_map(_as_it_is(epoch))
 
         return (
             tf.data.Dataset.range(1)
-            .flat_map(from_here)
-            .map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .flat_map(_as_it_is(from_here))
+            .map(
+                _as_it_is(self._batch),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
             .prefetch(tf.data.AUTOTUNE)
         )
 

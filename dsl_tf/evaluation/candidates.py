@@ -113,12 +113,13 @@ def _placing_step(
     order = tf.constant(order)
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None], tf.int32),
-        ]
+        ],
     )
     def step(
         users: tf.Tensor, negatives: tf.Tensor, rows: tf.Tensor, items: tf.Tensor

@@ -149,10 +149,11 @@ def _ranking_step(
     order = tf.constant(order)
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None, 2], tf.int32),
-        ]
+        ],
     )
     def step(
         users: tf.Tensor, masked: tf.Tensor

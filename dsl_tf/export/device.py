@@ -53,7 +53,7 @@ class DeviceModule(Ranker):
         blocks = -(-self.num_items // rows_at_once)
         self.block = -(-self.num_items // blocks)
 
-    @tf.function
+    @tf.function(autograph=False)
     def recommend(self, user_id: tf.Tensor, seen: tf.Tensor) -> dict[str, tf.Tensor]:
         """The k best items not in `seen`, for a user of the table.
 
@@ -68,7 +68,7 @@ class DeviceModule(Ranker):
         known, safe = within(user_id, self.num_users)
         return self._rank(self.users.rows(safe), known, self._flags(seen))
 
-    @tf.function
+    @tf.function(autograph=False)
     def recommend_vector(
         self, user_vector: tf.Tensor, seen: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -83,7 +83,7 @@ class DeviceModule(Ranker):
         """
         return self._rank(user_vector, tf.constant([True]), self._flags(seen))
 
-    @tf.function
+    @tf.function(autograph=False)
     def from_history(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
         """The k best items not in `history`, for the user whose history it is.
 
@@ -101,7 +101,7 @@ class DeviceModule(Ranker):
         vector = self.encoder.vector(positions)
         return self._rank(vector, tf.constant([True]), flags)
 
-    @tf.function
+    @tf.function(autograph=False)
     def score(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """The score of one user with one item, as the SavedModel's `score`.
 
@@ -121,7 +121,7 @@ class DeviceModule(Ranker):
         scores = tf.where(usable(user, known), scores, self.popular(position))
         return {"score": minus_infinity(tf.where(exists, scores, EXCLUDED))}
 
-    @tf.function
+    @tf.function(autograph=False)
     def item_vector(self, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """The stored vector of an item, to build a user's vector from.
 

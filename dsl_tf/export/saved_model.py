@@ -60,7 +60,7 @@ class ServingModule(Ranker):
             frozen.stored("items", "float32", self.LAYOUTS["items"]),
         )
 
-    @tf.function
+    @tf.function(autograph=False)
     def recommend(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """The k best items that are new to each user.
 
@@ -78,7 +78,7 @@ class ServingModule(Ranker):
         owners = tf.cast(steps.value_rowids(), tf.int32)
         return self._rank(self.users.rows(safe), known, seen, owners)
 
-    @tf.function
+    @tf.function(autograph=False)
     def from_history(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
         """The k best items that are not in each history, for users never seen.
 
@@ -101,7 +101,7 @@ class ServingModule(Ranker):
         vectors = self.encoded.encoder.vectors(seen, owners, count)
         return self._rank(vectors, tf.fill([count], True), seen, owners)
 
-    @tf.function
+    @tf.function(autograph=False)
     def score(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of pairs, histories not excluded.
 

@@ -205,11 +205,12 @@ def _compressed(matrix: scipy.sparse.csr_matrix) -> tf.Tensor:
 
 
 @tf.function(
+    autograph=False,
     input_signature=[
         tf.TensorSpec([None, 2], tf.int64),
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([2], tf.int64),
-    ]
+    ],
 )
 def _convert(
     indices: tf.Tensor, values: tf.Tensor, dense_shape: tf.Tensor

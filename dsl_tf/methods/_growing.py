@@ -108,9 +108,9 @@ class Growing(keras.callbacks.Callback):
             for layer in self._layers
         ]
         self.optimizer.build(self._variables())
-        self._loss = tf.function(model.compute_loss)
+        self._loss = tf.function(model.compute_loss, autograph=False)
         # As many rows are asked as can grow, another number each time.
-        self._step = tf.function(self._learn, reduce_retracing=True)
+        self._step = tf.function(self._learn, autograph=False, reduce_retracing=True)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Go on with the batch of the next time that rows are asked."""

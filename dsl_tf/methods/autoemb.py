@@ -147,7 +147,7 @@ class ControllerSteps(keras.callbacks.Callback):
             for variable in layer.controller.variables
         ]
         self.optimizer.build(self.variables)
-        self._step = tf.function(self._take)
+        self._step = tf.function(self._take, autograph=False)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Go on with the batch of this step."""

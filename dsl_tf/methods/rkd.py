@@ -113,7 +113,7 @@ def ranking(teacher: Backbone, split: Split, count: int) -> np.ndarray:
     prepared = teacher.prepared()
     items = teacher.item_vectors(None, prepared)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def best(users: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
         scores = teacher.score({"user_id": users}, items, prepared)
         return tf.math.top_k(tf.where(seen, -np.inf, scores), count).indices

@@ -48,7 +48,7 @@ class Evaluator:
         query = self._protocol.query(split)
 
         # Arguments, not captured: they change from one evaluation to the next.
-        @tf.function(reduce_retracing=True)
+        @tf.function(autograph=False, reduce_retracing=True)
         def score(users: tf.Tensor, items: tf.Tensor, prepared: Prepared) -> tf.Tensor:
             return model.score(query(users), items, prepared)
 
