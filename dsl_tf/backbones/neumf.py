@@ -173,7 +173,10 @@ class NeuMF(Backbone):
         mlp_dim, kernel = self._dims[1], self.kernels[0]
         user_part = tf.matmul(users, kernel[:mlp_dim]) + self.biases[0]
         item_part = tf.matmul(tf.reshape(items, [-1, mlp_dim]), kernel[mlp_dim:])
-        shape = tf.concat([tf.shape(items)[:-1], [kernel.shape[1]]], axis=0)
+        # Of three dimensions before the sum: where TensorFlow uses oneDNN, a product
+        # [n, units] plus [1, 1, units] becomes one with a bias, of two dimensions.
+        several = tf.shape(items if items.shape.rank == 3 else items[None])[:-1]
+        shape = tf.concat([several, [kernel.shape[1]]], axis=0)
         return tf.nn.relu(user_part[:, None] + tf.reshape(item_part, shape))
 
     def _tower(self, hidden: tf.Tensor, training: bool) -> tf.Tensor:
