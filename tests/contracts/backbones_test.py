@@ -24,7 +24,7 @@ def config(request, small_config):
         config.model.update(
             embedding_dim=16,
             channels=8,
-            initial_stddev=0.1,
+            initial_stddev=0.3,
             embedding_regularization=0.0,
             conv_regularization=0.0,
             output_regularization=0.0,
