@@ -24,6 +24,8 @@ from dsl_tf.studies.remaining import Remaining
 
 #: How often running cells are looked at, in seconds.
 _EVERY = 0.5
+#: How often the time left is: the plan of the cells comes in bit by bit.
+_COUNT_EVERY = 5.0
 #: Seconds to wait for a cell's process whose study was killed: it is ending too.
 _PATIENCE = children.PATIENCE + 5.0
 
@@ -160,8 +162,12 @@ class _Display:
         self._count()
 
     def _watch(self, place: Place, line: TaskID, watched: threading.Event) -> None:
+        counted = time.monotonic()
         while not watched.wait(_EVERY):
             self._progress.update(line, said=_last_line(place))
+            if time.monotonic() - counted > _COUNT_EVERY:
+                counted = time.monotonic()
+                self._count()
 
     def _count(self) -> None:
         done = sum(place.status is Status.DONE for place in self._places)
