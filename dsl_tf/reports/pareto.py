@@ -57,10 +57,11 @@ def front(found: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def figure(runs: Sequence[Run], metric: str) -> Figure:
-    """Every file as a point, every method a colour, and the front as steps.
+    """Every file as a point, every method a colour, and the front of all as steps.
 
-    Points of files that leave no weight out are hollow. A run whose method exports
-    nothing (popularity, EASE and the like) is a dashed line.
+    A method's own front is a line, and its other points are pale. Points of files that
+    leave no weight out are hollow. A run whose method exports nothing (popularity, EASE
+    and the like) is a dashed line. The legend begins with the method of the best file.
 
     Raises:
       UserError: no run has a measured `.tflite` file.
@@ -71,24 +72,40 @@ def figure(runs: Sequence[Run], metric: str) -> Figure:
             "A picture of quality against bytes needs a run with measured .tflite "
             "files (export.evaluate). Received: none."
         )
-    drawn, (axis,) = figures.panels(1, height=5.0)
-    names = list(dict.fromkeys(zip(found["model"], found["method"], strict=True)))
-    colors = dict(
-        zip(names, itertools.cycle(mpl.color_sequences["tab20"]), strict=False)
+    drawn, (axis,) = figures.panels(1, height=5.4)
+    best_first = found.sort_values(metric, ascending=False, kind="stable")
+    names = list(
+        dict.fromkeys(zip(best_first["model"], best_first["method"], strict=True))
     )
-    for name in names:
-        mine = found[(found["model"] == name[0]) & (found["method"] == name[1])]
-        axis.plot([], [], "-", color=colors[name], lw=4, label=" ".join(name))
+    colors = itertools.cycle(mpl.color_sequences["tab20"])
+    one_model = found["model"].nunique() == 1
+    for (model, method), color in zip(names, colors, strict=False):
+        mine = found[(found["model"] == model) & (found["method"] == method)]
+        own = front(mine, metric)
+        label = method if one_model else f"{model} {method}"
+        axis.plot(own["bytes"], own[metric], "-", color=color, lw=1.2, alpha=0.6)
+        axis.plot([], [], "-", color=color, lw=4, label=label)
         for (file, pruned), rows in mine.groupby(["file", "pruned"]):
-            axis.plot(
-                *(rows["bytes"], rows[metric], _SIGNS[file][1]),
-                color=colors[name],
-                fillstyle="full" if pruned else "none",
-                ms=6,
-                alpha=0.85,
-            )
+            for shown, size, alpha in (
+                (rows[rows.index.isin(own.index)], 6, 0.9),
+                (rows[~rows.index.isin(own.index)], 3.5, 0.3),
+            ):
+                axis.plot(
+                    *(shown["bytes"], shown[metric], _SIGNS[file][1]),
+                    color=color,
+                    fillstyle="full" if pruned else "none",
+                    ms=size,
+                    alpha=alpha,
+                )
     best = front(found, metric)
-    axis.step(best["bytes"], best[metric], where="post", color=figures.GREY, lw=1.0)
+    axis.step(
+        *(best["bytes"], best[metric]),
+        where="post",
+        color=figures.GREY,
+        lw=4.0,
+        alpha=0.25,
+        zorder=1,
+    )
     for run in runs:
         if not run.cost["files"]:
             axis.axhline(run.metrics["test"][metric], color=figures.GREY, ls="--", lw=1)

@@ -63,8 +63,15 @@ def test_front_by_hand(runs):
 def test_every_method_is_on_the_picture(runs, tmp_path):
     drawn = pareto.figure(runs, "recall@20")
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert labels == ["neumf dsl", "neumf dense", "float32", "int8"]
+    # The best file is of dense.
+    assert labels == ["dense", "dsl", "float32", "int8"]
     (axis,) = drawn.axes
+    lines = [line.get_xydata().tolist() for line in axis.lines if line.get_lw() == 1.2]
+    # The front of a method, and not of all.
+    assert lines == [
+        [[100_000, 0.29], [400_000, 0.30]],
+        [[50_000, 0.27], [100_000, 0.28]],
+    ]
     assert [text.get_text() for text in axis.texts] == ["ease"]
     file = tmp_path / "pareto.png"
     pareto.write(runs, "recall@20", file)
