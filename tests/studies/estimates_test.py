@@ -60,6 +60,15 @@ def test_what_is_counted_or_chosen_is_not_waited_for(plan, method):
     assert planned.passes >= 1
 
 
+def test_what_is_solved_does_not_take_as_long_as_training(plan):
+    """A product of matrices is a tenth of a second for a thousand million."""
+    ease = plan(**{"method.name": "ease"})
+    assert ease.seconds - 30 == pytest.approx(ease.macs * 1e-10)
+    # LightGCN's steps have another rate.
+    graph = {"config": "configs/lightgcn.py:own", "method.name": "ease"}
+    assert plan(**graph).seconds == ease.seconds
+
+
 @pytest.mark.slow
 def test_macs_are_those_of_the_run(small_config, small_csv, tmp_path):
     from dsl_tf import experiment
