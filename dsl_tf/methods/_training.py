@@ -1,5 +1,6 @@
 """Passes that are trained, and passes that are read back."""
 
+import gc
 import math
 import time
 from collections.abc import Callable
@@ -43,6 +44,9 @@ class Training(Passes):
         start: Start | None = None,
     ) -> Backbone:
         """See `Passes.one`."""
+        # The graphs of a pass and its model hold each other: what the one before had
+        # would stay, tables and moments, until Python came round to it.
+        gc.collect()
         plan = None if self._chosen is None else self._chosen[name]
         steps, planned = (None, None) if plan is None else (plan.steps, plan.planned)
         settings = FitSettings(

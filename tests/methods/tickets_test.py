@@ -1,9 +1,14 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from dsl_tf.errors import UserError
 from dsl_tf.methods import (
     _tickets,
+    _training,
+    base,
     magnitude_pruning,
     pep,
     random_pruning,
@@ -41,3 +46,30 @@ def test_what_is_gone_back_to_is_in_the_account(take, mf_config, method, states)
     )
     rows = 400 + 400
     assert held - plain == states * 4 * rows * mf_config.model.embedding_dim
+
+
+@pytest.fixture
+def nothing_is_collected():
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_model_is_gone_when_the_next_is_made(
+    task, mf_config, monkeypatch, nothing_is_collected
+):
+    """Tables and moments of two passes at a time would double the memory."""
+    mf_config.train.epochs = 1
+    mf_config.method.without_rewinding.share = 0.5
+    mf_config.sparsity.target = 0.75
+    models, make = [], _training.make_model
+
+    def made(*arguments):
+        assert not any(model() for model in models)
+        model, batches = make(*arguments)
+        models.append(weakref.ref(model))
+        return model, batches
+
+    monkeypatch.setattr(_training, "make_model", made)
+    base.train(task, mf_config, without_rewinding.train)
+    assert len(models) == 3
