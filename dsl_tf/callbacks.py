@@ -126,7 +126,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 "DynamicSparseTraining needs a model with a layer of "
                 f"dsl_tf.layers. Received: {model.name!r}, which has none."
             )
-        self._layers = [layer for layer in layers if layer.trainable]
+        # Where nothing is pruned there is no place to move a weight to.
+        self._layers = [each for each in layers if each.trainable and each.sparsity]
         for layer in self._layers if self._grow_criterion else ():
             layer.record_gradients(self._recorder_rows, self._sampled_rows)
         watching.watch(model, self._layers)

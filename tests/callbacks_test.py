@@ -329,6 +329,18 @@ def states(replaces):
     return model, before, after
 
 
+def test_a_table_with_all_its_weights_takes_no_part():
+    """It has no place to move one to, and a recorder would take memory."""
+    uniform = keras.initializers.RandomUniform(-0.5, 0.5, seed=1)
+    layer = SparseEmbedding(ROWS, WIDTH, 0.0, uniform, name="table")
+    callback = DynamicSparseTraining(0.5, update_interval=4)
+    model = make_model(layer=layer)
+    fit(model, callback)
+    assert weight_of(model).recorder is None
+    assert callback.records == []
+    assert weight_of(model).mask().all()
+
+
 def test_an_exploration_follows_the_step():
     _, before, after = states(replaces=False)
     kept = before.masks[4] & after.masks[4]
