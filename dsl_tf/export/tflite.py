@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.tools import flatbuffer_utils
 
+from dsl_tf.export.compaction import compact
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.saved_model import write_signatures
@@ -45,24 +45,8 @@ def convert(module: DeviceModule, path: Path) -> Path:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             content = converter.convert()
     with replacing(path) as partial:
-        partial.write_bytes(_without_names(content))
+        partial.write_bytes(compact(content))
     return path
-
-
-def _without_names(content: bytes) -> bytes:
-    """The model without what only its authors read, some 30 KB.
-
-    Names of tensors and of subgraphs go, and empty descriptions of a quantisation;
-    those of signatures, and of their inputs and outputs, stay.
-    """
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    for subgraph in model.subgraphs:
-        subgraph.name = None
-        for tensor in subgraph.tensors:
-            tensor.name = None
-            if tensor.quantization is not None and tensor.quantization.scale is None:
-                tensor.quantization = None
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def run(path: Path, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
