@@ -13,8 +13,8 @@ _REFERENCE = "SubgraphIndex"
 def compact(content: bytes) -> bytes:
     """The same model in fewer bytes.
 
-    Of MF's operations, which take some 44 kB without their names beside dense tables and
-    69 kB beside packed ones, 27 and 41 kB are left.
+    Of MF's operations, without their names 44 kB beside dense tables and 69 kB beside
+    packed ones, 27 and 41 kB are left.
 
     The converter writes a loop anew for each signature that ranks, and a buffer for
     each tensor, with data or without; here equal ones are one. Names of tensors and of
@@ -66,7 +66,8 @@ def _share_subgraphs(model: Any) -> bool:
     """
     own = {signature.subgraphIndex for signature in model.signatureDefs}
     places: dict[bytes | int, int] = {}
-    kept, moved = [], []
+    kept: list[Any] = []
+    moved = []
     for index, subgraph in enumerate(model.subgraphs):
         key = index if index in own else _packed(subgraph)
         if key not in places:
