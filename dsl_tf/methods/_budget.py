@@ -62,7 +62,9 @@ def by_sparsity(
 ) -> dict[str, Any]:
     """Fewer weights, in rows as wide as leaves `budget.least_density` of them.
 
-    Of propagated rows fewer columns: a sparse layer 0 takes nothing off the file.
+    Widths are halved until so many are left. Where all are, rows are as wide as fits
+    with all of them. Of propagated rows fewer columns: a sparse layer 0 takes nothing
+    off the file.
     """
     density = config.budget.least_density
     check_keys(
@@ -72,14 +74,11 @@ def by_sparsity(
     tried: list[DeviceSizes] = []
     for changes, narrower in _halvings(config):
         sizes = _sizes(narrower, split, seed, rests)
-        if sizes.propagated:
-            share, name = _widest(config, split, seed, formats)
-            narrow = _changes(narrowed(config, share))
-            return {**narrow, "budget.format": name, "sparsity.target": 0.0}
         tried = [*tried[-1:], sizes]
-        dense = _first_dense(sizes, formats, limit)
-        if dense is not None:
-            return {**changes, "budget.format": dense, "sparsity.target": 0.0}
+        if sizes.propagated or _first_dense(sizes, formats, limit) is not None:
+            share, name = _widest(config, split, seed, formats)
+            narrow = _changes(narrowed(config, share)) if share < 1 else {}
+            return {**narrow, "budget.format": name, "sparsity.target": 0.0}
         coding, least = _coding(formats[-1]), max(1, int(density * sizes.positions))
         if sizes.tables(coding, least) > limit:
             continue
