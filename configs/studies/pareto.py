@@ -31,8 +31,8 @@ _ROWS = {"ml-1m": 6_040 + 3_706, "demo": 2_000 + 1_500}
 #: for a scale beside them. int8 takes the first, int4 the second.
 _SHARES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 
-#: Bytes of what else is in a file with dense tables, with some to spare; packed ones
-#: take some 25 kB more of operations, which the budget does not give them.
+#: Bytes of what else is in a file with dense tables, and 25 kB to spare; packed ones
+#: take some 15 kB more of operations.
 _GRAPH = 64_000
 
 
