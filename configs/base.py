@@ -1,4 +1,4 @@
-"""Every key of an experiment, once, with its unit and its general default.
+"""Every key that all experiments share, with its unit and its general default.
 
 A backbone's config is this one plus its few changed lines. Any key can be set
 on the command line: `--config.sparsity.target=0.8`.

@@ -1,4 +1,4 @@
-"""CDAE (Wu et al., WSDM 2016), made sparse by DSL (WSDM 2024, Table 2).
+r"""CDAE (Wu et al., WSDM 2016), made sparse by DSL (WSDM 2024, Table 2).
 
 Paper row, dense: Recall@20/NDCG@20 .3254/.3236 on MovieLens-1M, .1687/.1080 on
 CiteULike, .2504/.2452 on Foursquare; on other splits, so they are no direct target.
@@ -12,8 +12,8 @@ dense (100 s), .2499/.3756 with DSL at .5 (153 s).
 A batch is of users, with negatives drawn for each of their items;
 `train.sampling` is not read. Wu et al. use AdaGrad and one user a step:
 
-    python -m dsl_tf.main --config=configs/cdae.py --config.optimizer.name=adagrad
-        --config.train.learning_rate=0.1 --config.model.regularization=0.01
+    python -m dsl_tf.main --config=configs/cdae.py --config.optimizer.name=adagrad \
+        --config.train.learning_rate=0.1 --config.model.regularization=0.01 \
         --config.train.batch_size=1
 """
 

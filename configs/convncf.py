@@ -1,4 +1,4 @@
-"""ConvNCF (He et al., IJCAI 2018), made sparse by DSL (WSDM 2024, Table 1).
+r"""ConvNCF (He et al., IJCAI 2018), made sparse by DSL (WSDM 2024, Table 1).
 
 Paper row: ConvNCF + DSL; its printed metrics are those of one last test batch, as
 NeuMF's, so they are no target. Metric here: Recall@20 and NDCG@20 of 1,000 seeded
@@ -17,11 +17,11 @@ mean and half the squared norms these are 2e-2, 4e-3 and 4e-2: with them, and Ad
 a small model on small data ended where all scores are equal. So they are lower here.
 As the original:
 
-    python -m dsl_tf.main --config=configs/convncf.py:ml-1m
-        --config.optimizer.name=adagrad --config.train.learning_rate=0.05
-        --config.model.embedding_regularization=2e-2
-        --config.model.conv_regularization=4e-3
-        --config.model.output_regularization=4e-2
+    python -m dsl_tf.main --config=configs/convncf.py:ml-1m \
+        --config.optimizer.name=adagrad --config.train.learning_rate=0.05 \
+        --config.model.embedding_regularization=2e-2 \
+        --config.model.conv_regularization=4e-3 \
+        --config.model.output_regularization=4e-2 \
         --config.train.epochs=1500 --config.train.patience=0
 """
 

@@ -1,4 +1,4 @@
-"""LightGCN (He et al., SIGIR 2020), made sparse by DSL (WSDM 2024, Table 2).
+r"""LightGCN (He et al., SIGIR 2020), made sparse by DSL (WSDM 2024, Table 2).
 
 Paper row: L=3, d=64, Recall@20/NDCG@20 .1816/.1550 on Gowalla and .0642/.0528 on
 Yelp2018 dense, .1813/.1547 and .0641/.0527 with DSL. Metric here: the same,
@@ -11,10 +11,10 @@ of each row: docs/results.md.
 The loss is by default a softmax over shared negatives, which needs tens of epochs
 where the paper's BPR needs hundreds:
 
-    python -m dsl_tf.main --config=configs/lightgcn.py:gowalla --config.model.loss=bpr
-        --config.train.sampling=per_pair --config.train.negatives=1
-        --config.train.batch_size=2048 --config.train.learning_rate=1e-3
-        --config.train.learning_rate_schedule=constant --config.train.epochs=1000
+    python -m dsl_tf.main --config=configs/lightgcn.py:gowalla --config.model.loss=bpr \
+        --config.train.sampling=per_pair --config.train.negatives=1 \
+        --config.train.batch_size=2048 --config.train.learning_rate=1e-3 \
+        --config.train.learning_rate_schedule=constant --config.train.epochs=1000 \
         --config.model.regularization=1e-4
 """
 

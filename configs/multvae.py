@@ -1,4 +1,4 @@
-"""Mult-VAE (Liang et al., WWW 2018), made sparse by DSL (WSDM 2024, Table 2).
+r"""Mult-VAE (Liang et al., WWW 2018), made sparse by DSL (WSDM 2024, Table 2).
 
 Paper row, dense: Recall@20/NDCG@20 .3099/.3052 on MovieLens-1M, .2260/.1278 on
 CiteULike, .1550/.1639 on Foursquare; on other splits, so they are no direct target.
@@ -12,8 +12,8 @@ docs/results.md; on MovieLens-1M .2552/.3480 dense (153 s), .2541/.3471 with DSL
 
 Users who were not trained on, as in Liang et al.:
 
-    python -m dsl_tf.main --config=configs/multvae.py:ml-1m
-        --config.data.split=strong_generalization
+    python -m dsl_tf.main --config=configs/multvae.py:ml-1m \
+        --config.data.split=strong_generalization \
         --config.evaluation.protocol=strong_generalization
 
 A batch is of users, with all items as their negatives: `train.negatives` and

@@ -1,7 +1,7 @@
-"""NeuMF (He et al., WWW 2017), made sparse by DSL (WSDM 2024, Table 1).
+r"""NeuMF (He et al., WWW 2017), made sparse by DSL (WSDM 2024, Table 1).
 
-Paper row: NeuMF + DSL; its printed metrics are those of one last test batch
-(see README), so they are no target. Metric here: Recall@20 and NDCG@20,
+Paper row: NeuMF + DSL; its printed metrics are those of one last test batch, so
+they are no target. Metric here: Recall@20 and NDCG@20,
 `full_ranking`. Numbers, minutes and the command of each row: README, "Results".
 
     python -m dsl_tf.main --config=configs/neumf.py
@@ -10,9 +10,9 @@ Paper row: NeuMF + DSL; its printed metrics are those of one last test batch
 
 It has a softmax over the negatives, L2 and wider GMF tables. As He et al. have it:
 
-    python -m dsl_tf.main --config=configs/neumf.py:ml-1m --config.model.loss=bce
-        --config.model.gmf_dim=8 --config.model.regularization=0
-        --config.train.batch_size=256 --config.train.negatives=4
+    python -m dsl_tf.main --config=configs/neumf.py:ml-1m --config.model.loss=bce \
+        --config.model.gmf_dim=8 --config.model.regularization=0 \
+        --config.train.batch_size=256 --config.train.negatives=4 \
         --config.train.learning_rate=1e-3 --config.train.epochs=20
 """
 

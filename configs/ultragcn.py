@@ -1,4 +1,4 @@
-"""UltraGCN (Mao et al., CIKM 2021), made sparse by DSL (WSDM 2024, Table 2).
+r"""UltraGCN (Mao et al., CIKM 2021), made sparse by DSL (WSDM 2024, Table 2).
 
 Paper row: d=64, Recall@20/NDCG@20 .1858/.1576 on Gowalla and .0673/.0554 on
 Yelp2018 dense, .1742/.1448 and .0645/.0530 with DSL. Metric here: the same,
@@ -12,12 +12,12 @@ The four weights and λ are the authors'; so is the negative weight, but on Gowa
 and Yelp2018. Batch, learning rate and initial weights are not: theirs, with a draw
 of negatives for every positive, take hundreds of epochs:
 
-    python -m dsl_tf.main --config=configs/ultragcn.py:gowalla
-        --config.train.shared_by=1 --config.model.initial_stddev=1e-4
-        --config.optimizer.beta_2=0.999
-        --config.model.negative_weight=300
-        --config.model.regularization=1e-4 --config.train.negatives=1500
-        --config.train.batch_size=512 --config.train.learning_rate=1e-4
+    python -m dsl_tf.main --config=configs/ultragcn.py:gowalla \
+        --config.train.shared_by=1 --config.model.initial_stddev=1e-4 \
+        --config.optimizer.beta_2=0.999 \
+        --config.model.negative_weight=300 \
+        --config.model.regularization=1e-4 --config.train.negatives=1500 \
+        --config.train.batch_size=512 --config.train.learning_rate=1e-4 \
         --config.train.learning_rate_schedule=constant --config.train.epochs=1000
 """
 

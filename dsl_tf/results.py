@@ -113,6 +113,7 @@ def metrics(
         "best_epoch": selection.best_epoch,
         "users": len(test.users),
         "users_left_out": test.left_out,
+        **({"warnings": list(trained.warnings)} if trained.warnings else {}),
     }
 
 

@@ -1,6 +1,8 @@
 """Whole runs in this process: what they write, and how they go on."""
 
 import json
+import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +13,8 @@ import tf_keras as keras
 
 from dsl_tf import experiment, run_folder
 from dsl_tf.errors import UserError
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
 class _Killed(BaseException):
@@ -254,6 +258,23 @@ def test_export_again_and_for_a_server(single, tmp_path, capsys):
         _json(folder / "cost.json")["training"]
         == (_json(single / "cost.json")["training"])
     )
+
+
+def test_the_snippets_of_readme_serve_a_run(single, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(single, folder)
+    experiment.export(folder, None, {"export.formats": ("saved_model", "tflite_int8")})
+    part = README.read_text("utf-8").partition("## Serve it\n")[2].partition("\n## ")[0]
+    capsys.readouterr()
+    for snippet in re.findall(r"```python\n(.*?)```", part, re.DOTALL):
+        exec(snippet.replace("saved_models/neumf-demo-dsl-0.5", str(folder)), {})
+    first, second, third = capsys.readouterr().out.splitlines()
+    items = (folder / "vocabulary" / "items.txt").read_text().split("\n")
+    served = _served(folder / "saved_model", [0, 7])["item_ids"]
+    assert [first.split(), second.split()] == [[items[i] for i in r] for r in served]
+    rows = set(map(int, third.split()))
+    assert len(rows) == 20
+    assert not rows & {4, 8, 15}
 
 
 def test_several_seeds(several, single, config):

@@ -1,1 +1,1 @@
-"""Studies that the package brings: the tables and figures of the DSL paper."""
+"""Studies that the package brings: the DSL paper's, `pareto` and `dsl_plus`."""

@@ -8,7 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 from ml_collections import config_dict
 
-from dsl_tf.backbones.base import DotProductBackbone, Prepared
+from dsl_tf.backbones._dot_product import DotProductBackbone
+from dsl_tf.backbones.base import Prepared
 from dsl_tf.data.pipelines import Batches, Users
 from dsl_tf.layers import histories
 from dsl_tf.layers.tables import LookUp, TableFactory
@@ -42,6 +43,9 @@ class Autoencoder(DotProductBackbone):
       rate: share of a history's items left out in training, in [0, 1).
       seed: seeds which.
     """
+
+    scores_pairs = False
+    answers_histories = True
 
     def __init__(
         self,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from dsl_tf.backbones.base import DotProductBackbone, Prepared
+from dsl_tf.backbones._dot_product import DotProductBackbone
+from dsl_tf.backbones.base import Prepared, count
 from dsl_tf.evaluation.references import popularity_scores
 from dsl_tf.types import Split
 
@@ -17,6 +18,7 @@ class Popularity(DotProductBackbone):
     """
 
     exportable = False
+    answers_histories = True
 
     def __init__(self, split: Split) -> None:
         super().__init__(name="popularity")
@@ -39,7 +41,7 @@ class Popularity(DotProductBackbone):
         self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
     ) -> tf.Tensor:
         """1, [B, 1]."""
-        return tf.ones([tf.size(query["user_id"]), 1])
+        return tf.ones([count(query), 1])
 
     def item_vectors(
         self, items: tf.Tensor | None = None, prepared: Prepared | None = None

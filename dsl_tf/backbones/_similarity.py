@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 import tensorflow as tf
 
-from dsl_tf.backbones.base import Backbone, Prepared
+from dsl_tf.backbones.base import Backbone, Prepared, count
 from dsl_tf.types import LayerMacs, Split
 
 #: [num_items, num_items]; the entry (i, j) is what having i says for j.
@@ -28,6 +28,7 @@ class ItemSimilarity(Backbone):
     """
 
     exportable = False
+    answers_histories = True
 
     def __init__(self, split: Split, similarities: Similarities, name: str) -> None:
         super().__init__(name=name)
@@ -47,13 +48,32 @@ class ItemSimilarity(Backbone):
         items: tf.Tensor | None = None,
         prepared: Prepared | None = None,
     ) -> tf.Tensor:
-        """Scores of all items, float32 [B, num_items]."""
+        """Scores of all items, float32 [B, num_items].
+
+        Args:
+          query: `user_id` int [B], or `history`, ragged int [B, None] item row numbers
+            without duplicates.
+          items: not read.
+          prepared: not read.
+        """
         del items, prepared
-        scores = tf.numpy_function(self._scores, [query["user_id"]], tf.float32)
+        if "history" in query:
+            parts = [query["history"].values, query["history"].row_splits]
+            scores = tf.numpy_function(self._of_histories, parts, tf.float32)
+        else:
+            scores = tf.numpy_function(self._of_users, [query["user_id"]], tf.float32)
         return tf.ensure_shape(scores, [None, self.num_items])
 
-    def _scores(self, users: np.ndarray) -> np.ndarray:
-        found = self._history[users] @ self._similarities()
+    def _of_users(self, users: np.ndarray) -> np.ndarray:
+        return self._of(self._history[users])
+
+    def _of_histories(self, items: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        shape = (len(starts) - 1, self.num_items)
+        ones = np.ones(len(items), np.float32)
+        return self._of(scipy.sparse.csr_matrix((ones, items, starts), shape))
+
+    def _of(self, history: scipy.sparse.csr_matrix) -> np.ndarray:
+        found = history @ self._similarities()
         dense = found if isinstance(found, np.ndarray) else found.toarray()
         return np.ascontiguousarray(dense, np.float32)
 
@@ -71,7 +91,7 @@ class ItemSimilarity(Backbone):
         self, query: Mapping[str, tf.Tensor], prepared: Prepared | None = None
     ) -> tf.Tensor:
         """There are none, [B, 0]."""
-        return tf.zeros([tf.size(query["user_id"]), 0])
+        return tf.zeros([count(query), 0])
 
     def item_vectors(
         self, items: tf.Tensor | None = None, prepared: Prepared | None = None

@@ -38,7 +38,12 @@ class Backbone(tfrs.Model, abc.ABC):
       num_users: rows of the user vocabulary.
       num_items: rows of the item vocabulary.
       findings: lines on what it makes of the split that its user should know.
+      sums_losses: whether `compute_loss` is a sum over the batch, not a mean; the
+        `loss_terms`, which are means, are then counted for each positive too.
       loss_terms: what a method adds to the loss of a training step.
+      scores_pairs: whether its loss is of pairs of a user and an item.
+      answers_histories: whether a query may be the items of a user (`history`) in place
+        of a user.
       exportable: whether its vectors and its interaction are all there is to it.
       held_bytes: of numbers that it scores by and that are no variables.
       activation_bytes: of the dense forms of whole tables that a training step holds
@@ -48,7 +53,10 @@ class Backbone(tfrs.Model, abc.ABC):
     num_users: int
     num_items: int
     findings: tuple[str, ...] = ()
+    sums_losses = False
     loss_terms: tuple[LossTerm, ...] = ()
+    scores_pairs: bool = True
+    answers_histories: bool = False
     exportable: bool = True
     held_bytes: int = 0
     activation_bytes: int = 0
@@ -95,7 +103,7 @@ class Backbone(tfrs.Model, abc.ABC):
           training: whether dropout and the like are on.
 
         Returns:
-          A scalar, the mean over the batch.
+          A scalar, the mean over the batch; the sum, if `sums_losses`.
         """
 
     @tf.autograph.experimental.do_not_convert
@@ -103,7 +111,10 @@ class Backbone(tfrs.Model, abc.ABC):
         """A step on `compute_loss`, `loss_terms` and the layers' own losses."""
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
-            loss += sum(term(inputs) for term in self.loss_terms) + sum(self.losses)
+            terms = sum(term(inputs) for term in self.loss_terms)
+            if self.sums_losses:
+                terms *= tf.cast(tf.size(inputs["user"]), loss.dtype)
+            loss += terms + sum(self.losses)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -255,38 +266,11 @@ class Backbone(tfrs.Model, abc.ABC):
         """
 
 
-class DotProductBackbone(Backbone):
-    """A backbone whose scores are inner products with the item vectors.
-
-    An export may then score the packed non-zeros of an item without building its
-    vector.
-    """
-
-    def query_vectors(self, users: tf.Tensor) -> tf.Tensor:
-        """What item vectors are multiplied with, [B, di] of user vectors [B, du].
-
-        Uses only operations with a TFLite built-in.
-        """
-        return users
-
-    def interaction(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Inner products, [B, n]."""
-        return tf.matmul(self.query_vectors(users), items, transpose_b=True)
-
-    def score(
-        self,
-        query: Mapping[str, tf.Tensor],
-        items: tf.Tensor | None = None,
-        prepared: Prepared | None = None,
-    ) -> tf.Tensor:
-        """Scores of all items, [B, num_items]: one product."""
-        users = self.user_vectors(query, prepared)
-        items = self.item_vectors(None, prepared) if items is None else items
-        return self.interaction(users, items)
-
-    def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:
-        """A pair takes Σ users · items."""
-        return {"inner product": LayerMacs(per_pair=float((users * items).sum()))}
+def count(query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """How many users a query is of: B of `user_id` [B] or `history` [B, None]."""
+    if "history" in query:
+        return query["history"].nrows()
+    return tf.size(query["user_id"])
 
 
 def _blocks(

@@ -11,7 +11,8 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
-from dsl_tf.backbones.base import DotProductBackbone, Prepared
+from dsl_tf.backbones._dot_product import DotProductBackbone
+from dsl_tf.backbones.base import Prepared
 from dsl_tf.data.graph import adjacency, isolated, locality_order
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
@@ -89,6 +90,7 @@ class LightGCN(DotProductBackbone):
       hide_positives: leave the edges of a batch's positives out of the graph that
         it is scored by. What is asked for in a test is never an edge, but every
         training positive is, and shows a user's vector the item that is asked for.
+        What is no edge, such as a pair of the validation part, hides none.
       seed: seeds initial weights.
     """
 
@@ -128,7 +130,11 @@ class LightGCN(DotProductBackbone):
         degree = np.diff(graph.indptr)
         in_graph = degree > 0
         self._norm = tf.constant(1 / np.sqrt(np.maximum(degree, 1)), tf.float32)
-        self._hide_positives = hide_positives
+        self._pairs: tf.Tensor | None = None
+        if hide_positives:
+            edges = split.train.csr(self.num_users, self.num_items).tocoo()
+            pairs = edges.row.astype(np.int64) * self.num_items + edges.col
+            self._pairs = tf.constant(np.sort(pairs))
         self._in_graph = tf.constant(in_graph)
         if outside := isolated(*np.split(degree, [self.num_users])):
             self.findings = (f"{outside}: their vectors are 0.",)
@@ -167,7 +173,7 @@ class LightGCN(DotProductBackbone):
             *(items + self.num_users for items in (inputs["item"], *sets)),
         ]
         every = tf.concat([tf.reshape(each, [-1]) for each in nodes], axis=0)
-        hidden = self._edges(*nodes[:2]) if self._hide_positives else None
+        hidden = self._edges(inputs["user"], inputs["item"])
         propagated, first = self.tables.through(self._propagated.rows(every, hidden))
         return _parted(self.vectors(propagated), nodes), _parted(first, nodes)
 
@@ -178,7 +184,17 @@ class LightGCN(DotProductBackbone):
         (users, items), _ = self._rows(inputs, [])
         return users, items
 
-    def _edges(self, users: tf.Tensor, items: tf.Tensor) -> Edges:
+    def _edges(self, users: tf.Tensor, items: tf.Tensor) -> Edges | None:
+        """The edges to hide of a batch's positives, each once."""
+        if self._pairs is None:
+            return None
+        asked = tf.cast(users, tf.int64) * self.num_items + tf.cast(items, tf.int64)
+        asked, _ = tf.unique(asked)
+        place = tf.searchsorted(self._pairs, asked)
+        there = tf.gather(self._pairs, tf.minimum(place, len(self._pairs) - 1)) == asked
+        asked = tf.boolean_mask(asked, there)
+        users = tf.cast(asked // self.num_items, tf.int32)
+        items = tf.cast(asked % self.num_items, tf.int32) + self.num_users
         weight = tf.gather(self._norm, users) * tf.gather(self._norm, items)
         return Edges(users, items, weight)
 

@@ -10,8 +10,8 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
+from dsl_tf.backbones._dot_product import DotProductBackbone
 from dsl_tf.backbones._tables import TableVectors
-from dsl_tf.backbones.base import DotProductBackbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers import losses
 from dsl_tf.layers.logits import dot_logits

@@ -11,8 +11,8 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import streams
+from dsl_tf.backbones._dot_product import DotProductBackbone
 from dsl_tf.backbones._tables import TableVectors
-from dsl_tf.backbones.base import DotProductBackbone
 from dsl_tf.data.graph import degrees, isolated, item_neighbours
 from dsl_tf.data.pipelines import Batches
 from dsl_tf.errors import check_keys
@@ -94,6 +94,8 @@ class UltraGCN(TableVectors, DotProductBackbone):
       initial_stddev: of the weights, which are normal.
       seed: seeds initial weights.
     """
+
+    sums_losses = True
 
     def __init__(
         self,

@@ -8,7 +8,8 @@ import scipy.sparse
 import tensorflow as tf
 
 from dsl_tf.backbones._autoencoder import Autoencoder
-from dsl_tf.backbones.base import WEIGHTS_AT_ONCE, Backbone, DotProductBackbone
+from dsl_tf.backbones._dot_product import DotProductBackbone
+from dsl_tf.backbones.base import WEIGHTS_AT_ONCE, Backbone
 from dsl_tf.backbones.lightgcn import LightGCN
 from dsl_tf.evaluation.ties import TieOrder
 from dsl_tf.export.codings import nbytes

@@ -127,6 +127,21 @@ class ServingModule(Ranker):
         scores = tf.where(usable(users, known), scores, self.popular(position))
         return {"score": minus_infinity(tf.where(exists, scores, EXCLUDED))}
 
+    @tf.function(autograph=False)
+    def user_vector(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What a phone whose file has no users keeps of its own.
+
+        Args:
+          user_id: int64 [B].
+
+        Returns:
+          `vector` float32 [B, du], `user_vector` of the signature `recommend_vector`
+          of `.tflite` files; zeros, which rank by popularity, of a user who does not
+          exist.
+        """
+        known, safe = within(user_id, self.num_users)
+        return {"vector": tf.where(known[:, None], self.users.rows(safe), 0.0)}
+
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions, by the name a server calls them."""
         user_id = tf.TensorSpec([None], tf.int64, name="user_id")
@@ -135,6 +150,7 @@ class ServingModule(Ranker):
         functions = {
             "serving_default": self.recommend.get_concrete_function(user_id),
             "score": self.score.get_concrete_function(user_id, item_id),
+            "user_vector": self.user_vector.get_concrete_function(user_id),
         }
         if self.encoded is not None:
             functions["from_history"] = self.from_history.get_concrete_function(history)

@@ -95,6 +95,11 @@ class SparseLayer(keras.layers.Layer):
             self.record_gradients(self._recorder_rows, self._recorded_share)
         return weight
 
+    def build(self, input_shape: Any) -> None:
+        """What drew the first masks may be as large as they are; it is let go."""
+        self.mask_initializer = None
+        super().build(input_shape)
+
     def record_gradients(self, rows: int, share: float = 1.0) -> None:
         """Give each sparse matrix a recorder, now and when it is built.
 

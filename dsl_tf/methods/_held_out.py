@@ -14,7 +14,6 @@ from ml_collections import config_dict
 from dsl_tf import streams
 from dsl_tf.accounting import macs
 from dsl_tf.accounting.macs import Layers, TrainingMacs
-from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.data import negatives, positives
 from dsl_tf.data.pipelines import Pairs
@@ -80,13 +79,13 @@ class HeldOut:
         return batch
 
 
-def check_pairs(model: keras.Model, method: str) -> None:
+def check_pairs(model: Backbone, method: str) -> None:
     """Checks that a model's loss is one of pairs, which validation has too.
 
     Raises:
       UserError: it is an autoencoder, whose loss is of training histories.
     """
-    if isinstance(model, Autoencoder):
+    if not model.scores_pairs:
         raise UserError(
             f"The method {method} needs a backbone that scores pairs. Received: "
             f"{model.name}."

@@ -55,6 +55,7 @@ class Passes(abc.ABC):
       plans: of this time's passes, for the next.
       validated: the metrics on validation of the model that is handed back, where
         they are not those of the last pass.
+      warnings: what a reader of the numbers has to know, a line each.
     """
 
     finished = False
@@ -76,6 +77,15 @@ class Passes(abc.ABC):
         self.taken: list[Pass] = []
         self.plans: dict[str, Plan] = {}
         self.validated: Metrics | None = None
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Say a line to the user, and to whoever reads the run's numbers."""
+        self.warnings.append(text)
+        if not self.finished:
+            self._task.console.print(
+                f"[yellow]Warning:[/] {text}", highlight=False, soft_wrap=True
+            )
 
     @property
     def refits(self) -> bool:
@@ -112,6 +122,7 @@ class Passes(abc.ABC):
         first = _pretraining.config_of(config)
         if first is None:
             return self.one(name, config, make_tables, make_companion, start)
+        self._look_ahead(config, make_tables, make_companion)
         before = "pretrain" if name == SELECT else f"{name}_pretrain"
         if make_first is None:
             model = self.one(before, first, make_tables, make_companion)
@@ -126,6 +137,15 @@ class Passes(abc.ABC):
                 start(new)
 
         return self.one(name, config, make_tables, make_companion, pretrained)
+
+    def _look_ahead(
+        self,
+        config: config_dict.ConfigDict,
+        make_tables: MakeTables,
+        make_companion: MakeCompanion | None,
+    ) -> None:
+        """Tell mistakes in what comes after a pretraining before it is taken."""
+        del config, make_tables, make_companion
 
     @abc.abstractmethod
     def one(

@@ -70,6 +70,9 @@ class Planning(Passes):
         self.taken.append(Pass(self._place(name), TrainingState(finished=True), price))
         return None
 
+    def warn(self, text: str) -> None:
+        """Nothing: no pass was taken that could have gone wrong."""
+
     def validation(self, model: Backbone, config: config_dict.ConfigDict) -> Metrics:
         """Nothing is as good as anything else."""
         del model

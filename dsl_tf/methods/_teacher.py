@@ -9,7 +9,6 @@ import tensorflow as tf
 from ml_collections import config_dict
 
 from dsl_tf.accounting import cost
-from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, dense
@@ -41,7 +40,7 @@ def lesson(
         tables; or an autoencoder, whose scores are not of pairs.
     """
     untrained = passes.untrained(config, dense.make_tables)
-    if isinstance(untrained, Autoencoder):
+    if not untrained.scores_pairs:
         raise UserError(
             f"The method {config.method.name} needs a backbone that scores pairs. "
             f"Received: model.name={config.model.name}."

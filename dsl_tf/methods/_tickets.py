@@ -83,6 +83,7 @@ def train(
         begins = weights_of_round(initial[0], fresh, trained)
         del trained
         others = nbytes(begins) if begins is not initial[0] else 0
+        others += sum(mask.nbytes for mask in masks.values())
         passes.held_bytes = nbytes(initial[0]) + others
         start = starting_from(begins)
         name = base.SELECT if number == len(targets) else f"round_{number}"

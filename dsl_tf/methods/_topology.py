@@ -5,6 +5,7 @@ pairs are means here, so that weights do not depend on how many are compared.
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
@@ -96,13 +97,16 @@ class HierarchicalTopology(FullTopology):
 
         L = α L_topology + (1 - α) Σ ‖t - Σ_k z_k f_k(s)‖²,
 
-    with z a softmax with Gumbel noise that becomes a choice as training goes on.
+    with z a softmax with Gumbel noise that becomes a choice as training goes on. Users
+    have K groups and items K others, as in the authors' code; for the topology each
+    entity is in the group that is likeliest without noise. Unlike there, means of the
+    student's vectors have a gradient, and cosines count whatever their sign.
 
     Args:
       student: the model that learns.
       teacher: the teacher's vectors.
       entities: users, and items, of a batch that are compared.
-      groups: K.
+      groups: K, of users, and as many of items.
       balance: α.
       steps: planned, over which the temperature falls.
       seed: seeds initial weights and noise.
@@ -130,61 +134,116 @@ class HierarchicalTopology(FullTopology):
             )
             return self.add_weight(name=name, shape=shape, initializer=initial)
 
-        self._assign = weight("assign", wide, groups)
-        self._first = weight("first", groups, narrow, middle)
-        self._second = weight("second", groups, middle, wide)
+        def bias(name: str, *shape: int) -> tf.Variable:
+            return self.add_weight(name=name, shape=shape, initializer="zeros")
+
+        #: Of users, and of items.
+        self._parts = [
+            _Groups(
+                weight(f"{kind}/assign", wide, groups),
+                bias(f"{kind}/assign_bias", groups),
+                weight(f"{kind}/first", groups, narrow, middle),
+                bias(f"{kind}/first_bias", groups, middle),
+                weight(f"{kind}/second", groups, middle, wide),
+                bias(f"{kind}/second_bias", groups, wide),
+            )
+            for kind in ("users", "items")
+        ]
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """α times the topology's part and 1 - α times the groups', a scalar."""
         teacher, student = self.vectors(inputs)
-        step = self._student().optimizer.iterations
-        z = self._assignment(teacher, step)
-        hidden = tf.nn.relu(tf.einsum("ns,ksm->nkm", student, self._first))
-        # The choice first: a product of all three at once may take n·K·m·w numbers.
-        rebuilt = tf.einsum("nkm,kmw->nw", hidden * z[:, :, None], self._second)
-        groups = tf.reduce_mean(tf.reduce_sum(tf.square(teacher - rebuilt), axis=1))
-        group = tf.argmax(z, axis=1)
+        halves = (tf.split(each, 2) for each in (teacher, student))
+        rebuilt, groups = [], []
+        for place, (part, t, s) in enumerate(zip(self._parts, *halves, strict=True)):
+            logits = tf.matmul(t, part.assign) + part.assign_bias
+            rebuilt.append(part.rebuilt(s, self._noisy(logits, place)))
+            groups.append(tf.argmax(logits, axis=1) + place * self._groups)
+        far = tf.square(teacher - tf.concat(rebuilt, axis=0))
+        of_groups = tf.reduce_mean(tf.reduce_sum(far, axis=1))
+        group = tf.concat(groups, axis=0)
         same = tf.cast(group[:, None] == group[None, :], tf.float32)
         apart = tf.square(cosines(teacher) - cosines(student))
         within = tf.reduce_sum(same * apart) / tf.reduce_sum(same)
-        share = tf.math.divide_no_nan(z, tf.reduce_sum(z, axis=0))
+        members = tf.one_hot(group, 2 * self._groups)
+        counts = tf.reduce_sum(members, axis=0)
+        share = tf.math.divide_no_nan(members, counts)
         means = [tf.matmul(share, x, transpose_a=True) for x in (teacher, student)]
+        # An empty group's mean is 0, and so are its cosines.
         between = tf.square(cosines(means[0]) - cosines(means[1]))
-        topology = within + tf.reduce_mean(between)
-        return self._balance * topology + (1 - self._balance) * groups
+        present = tf.cast(tf.math.count_nonzero(counts), tf.float32)
+        topology = within + tf.reduce_sum(between) / tf.square(present)
+        return self._balance * topology + (1 - self._balance) * of_groups
 
     def macs(
         self, layers: Mapping[str, LayerMacs], size: StepSize
     ) -> dict[str, LayerMacs]:
         """Products of matrices in a step; see `LossTerm.macs` and `FullTopology`.
 
-        With K groups and m units of a network, beside the cosines of n entities:
-        n d K for the assignment, n K s m and n K m d for the networks, K n d and
-        K n s for the means of the groups, and K² d and K² s for their cosines. Of two
-        factors each gets its gradient, but what is the teacher's own.
+        With K groups of users and K of items and m units of a network, beside the
+        cosines of n entities: n d K for the assignment, n K (s + d) m for the networks,
+        n K d for what their biases add, 2 K n (d + s) for the means of the groups and
+        (2 K)² (d + s) for their cosines. What is the teacher's own has no gradient, nor
+        has who is in which group.
         """
-        count, groups, middle = self._count(size), self._groups, self._first.shape[2]
+        count, groups = self._count(size), self._groups
+        middle = self._parts[0].first.shape[2]
         of_teacher, of_student = self._widths()
         networks = count * groups * middle * (of_student + of_teacher)
-        both = of_teacher + of_student
+        biases = count * groups * of_teacher
+        means, pairs = 2 * groups * count, (2 * groups) ** 2
         return {
             **super().macs(layers, size),
             "topology, assignment": _once(count * of_teacher * groups, 1),
-            "topology, networks": _once(networks, 2),
-            "topology, teacher's means": _once(groups * count * of_teacher, 1),
-            "topology, student's means": _once(groups * count * of_student, 2),
-            "topology, cosines of means": _once(groups**2 * both, 2),
+            "topology, networks": _once(networks + biases, 2),
+            "topology, teacher's means": _once(means * of_teacher, 0),
+            "topology, student's means": _once(means * of_student, 1),
+            "topology, teacher's cosines of means": _once(pairs * of_teacher, 0),
+            "topology, student's cosines of means": _once(pairs * of_student, 2),
         }
 
-    def _assignment(self, teacher: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """z, float32 [n, K]; each row sums to 1."""
-        logits = tf.matmul(teacher, self._assign)
-        seed = tf.stack([streams.key(self._seed, "topology"), step])
+    def _noisy(self, logits: tf.Tensor, place: int) -> tf.Tensor:
+        """z, float32 [n, K]; each row sums to 1.
+
+        Args:
+          logits: float32 [n, K], without noise.
+          place: 0 for users, 1 for items, whose noise is not the same.
+        """
+        step = self._student().optimizer.iterations
+        seed = tf.stack([streams.key(self._seed, f"topology/{place}"), step])
         uniform = tf.random.stateless_uniform(tf.shape(logits), seed, 1e-6, 1 - 1e-6)
         gumbel = -tf.math.log(-tf.math.log(uniform))
         progress = tf.cast(step, tf.float32) / self._steps
         temperature = tf.pow(_COLD, tf.minimum(progress, 1.0))
         return tf.nn.softmax((tf.nn.log_softmax(logits) + gumbel) / temperature)
+
+
+class _Groups(NamedTuple):
+    """Who is in which of K groups, and the networks of these.
+
+    Attributes:
+      assign: float32 [d, K].
+      assign_bias: float32 [K].
+      first: float32 [K, s, m].
+      first_bias: float32 [K, m].
+      second: float32 [K, m, d].
+      second_bias: float32 [K, d].
+    """
+
+    assign: tf.Variable
+    assign_bias: tf.Variable
+    first: tf.Variable
+    first_bias: tf.Variable
+    second: tf.Variable
+    second_bias: tf.Variable
+
+    def rebuilt(self, student: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """Σ_k z_k f_k(s), float32 [n, d] of [n, s] and [n, K]."""
+        hidden = tf.einsum("ns,ksm->nkm", student, self.first) + self.first_bias
+        hidden = tf.nn.relu(hidden)
+        # The choice first: a product of all three at once may take n·K·m·d numbers.
+        products = tf.einsum("nkm,kmw->nw", hidden * z[:, :, None], self.second)
+        return products + tf.matmul(z, self.second_bias)
 
 
 def _once(products: int, gradients: int) -> LayerMacs:

@@ -56,9 +56,6 @@ class Training(Passes):
             checkpoint_minutes=config.train.checkpoint_minutes,
             steps=steps,
         )
-        if config.model.name != self._config.model.name and not self._accepted:
-            # Mistakes in what comes after a pretraining are told before it.
-            self._accept(self.untrained(self._config, make_tables))
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(
             self.split, config, tables, self.seed, planned, start
@@ -89,6 +86,23 @@ class Training(Passes):
         self.taken.append(Pass(self._place(name), state, taken))
         self.plans[name] = Plan(state.best_step, planned)
         return model
+
+    def _look_ahead(
+        self,
+        config: config_dict.ConfigDict,
+        make_tables: MakeTables,
+        make_companion: MakeCompanion | None,
+    ) -> None:
+        """See `Passes`; only before the first pass."""
+        if self._accepted:
+            return
+        tables = make_tables(config, self.split, self.seed)
+        model, batches = make_model(self.split, config, tables, self.seed)
+        self._accept(model)
+        if make_companion is not None:
+            make_companion(
+                config, config.train.epochs * batches.steps_per_epoch, self.seed
+            )
 
     def solved(self, solve: Callable[[], Backbone], taken: TrainingMacs) -> Backbone:
         """See `Passes.solved`."""

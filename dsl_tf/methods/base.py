@@ -73,12 +73,14 @@ class Trained:
       passes: every pass over data that the method took, in order.
       validated: the metrics on validation of the model that was selected, where they
         are not those of a pass.
+      warnings: what a reader of its numbers has to know, a line each.
     """
 
     model: Backbone
     split: Split
     passes: tuple[Pass, ...]
     validated: Metrics | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def selection(self) -> TrainingState:
@@ -205,12 +207,14 @@ def _all_of(
     passes = kind(task, config, task.split)
     model = method(passes, config)
     if not config.train.refit:
-        return Trained(model, task.split, tuple(passes.taken), passes.validated)
+        taken, warnings = tuple(passes.taken), tuple(passes.warnings)
+        return Trained(model, task.split, taken, passes.validated, warnings)
     del model
     again = kind(task, config, task.split.with_validation(), passes.plans)
     model = method(again, config)
     taken = (*passes.taken, *again.taken)
-    return Trained(model, again.split, taken, passes.validated)
+    warnings = tuple(dict.fromkeys([*passes.warnings, *again.warnings]))
+    return Trained(model, again.split, taken, passes.validated, warnings)
 
 
 def _check_sparsity(config: config_dict.ConfigDict) -> None:

@@ -6,8 +6,12 @@ their thresholds are within the budget is the end of the search. The mask, exact
 many of the weights as the budget has, those farthest above, is then trained from the
 initial weights without thresholds.
 
-A search that ends before it gets there takes the weights that are farthest above (or
-least below) all the same: `nnz` in the history of the pass tells.
+Where the search gets is mostly where it begins: thresholds that begin far below the
+weights stay there, and those above most of them are within the budget before anything
+is learnt. So `initial_threshold` is to be chosen for the data, the budget and the
+length of training (`SPACE`, on validation). A search that ends outside the budget takes
+the weights that are farthest above their thresholds (or least below) all the same,
+which is little else than pruning by magnitude; the run says so in a warning.
 """
 
 from typing import Any
@@ -36,10 +40,11 @@ SETTINGS = {
     "initial_threshold": -8.0,
 }
 
-#: What `python -m dsl_tf.tune` varies; published values of S are from -30 to -6.5.
+#: What `python -m dsl_tf.tune` varies; published values of S are from -30 to -6.5, for
+#: searches of hundreds of epochs.
 SPACE = {
     "method.pep.granularity": ("weight", "row", "dimension", "global"),
-    "method.pep.initial_threshold": {"low": -15.0, "high": -4.0},
+    "method.pep.initial_threshold": {"low": -12.0, "high": -1.0},
 }
 
 #: A budget in bytes leaves so many weights.
@@ -64,10 +69,24 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     model = passes.backbone(
         config, make_tables, Search, keep, "search", _tickets.make_dense
     )
+    _tell(passes, model, config.sparsity.target)
     masks = found(model, config.sparsity.target)
     del model  # two at a time would double the memory
+    passes.held_bytes += sum(mask.nbytes for mask in masks.values())
     start = _tickets.starting_from(initial[0])
     return passes.one(base.SELECT, config, _tickets.given(masks), start=start)
+
+
+def _tell(passes: base.Passes, model: keras.Model, sparsity: float) -> None:
+    """Say where the search ended, if it is not within the budget."""
+    counts = _counts(model, sparsity)
+    above, budget = (sum(each) for each in zip(*counts, strict=True))
+    if any(left > most for left, most in counts):
+        passes.warn(
+            f"The search of pep ended with {above:,} weights above their thresholds, "
+            f"more than the {budget:,} asked for: the mask is of those farthest above. "
+            "A higher method.pep.initial_threshold or more epochs get further."
+        )
 
 
 def make_tables(
@@ -117,25 +136,25 @@ class Search(Thinning):
         del since
         model = self.callback.model
         self._spells.end(int(model.optimizer.iterations), model)
-        return {"nnz": sum(above for above, _ in self._counts())}
+        return {"nnz": sum(above for above, _ in _counts(model, self._sparsity))}
 
     def selectable(self) -> bool:
         """When every table is within its budget."""
-        return all(above <= budget for above, budget in self._counts())
+        counts = _counts(self.callback.model, self._sparsity)
+        return all(above <= budget for above, budget in counts)
 
     def done(self) -> bool:
         """The first time."""
         return self.selectable()
 
-    def _counts(self) -> list[tuple[int, int]]:
-        margins = [layer.margins() for layer in thresholded(self.callback.model)]
-        return [
-            (
-                int(np.count_nonzero(each > 0)),
-                initialization.budget(each.shape, self._sparsity),
-            )
-            for each in margins
-        ]
+
+def _counts(model: keras.Model, sparsity: float) -> list[tuple[int, int]]:
+    """Weights of each table above their thresholds, and how many may be."""
+    margins = [layer.margins() for layer in thresholded(model)]
+    return [
+        (int(np.count_nonzero(each > 0)), initialization.budget(each.shape, sparsity))
+        for each in margins
+    ]
 
 
 def thresholded(model: keras.Model) -> list[SoftThresholdEmbedding]:

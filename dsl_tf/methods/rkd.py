@@ -8,7 +8,9 @@ the teacher's K best items high, which are of items that the user has not seen:
 
 with w_r in proportion to exp(-r / λ), and, after some epochs, times
 max(0, tanh(μ (r' - r))) where r' is the rank that the student itself gives the item, as
-estimated from a few sampled items.
+estimated from a few sampled items. It is a mean over the batch's positives, that of the
+authors a sum. Where the student's own loss is a mean over a positive and its negatives
+(`bce`), theirs is a sum over these too: with n of them α = 1 there is 1 / (1 + n) here.
 """
 
 import dataclasses

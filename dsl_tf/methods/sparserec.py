@@ -67,14 +67,20 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     )
     masks = _masks(passes, config) if settings.nmf else None
     tables = functools.partial(make_tables, masks=masks)
-    return passes.backbone(config, tables, explorations)
+
+    def start(model: Backbone) -> None:
+        del model  # has its masks
+        if masks is not None:
+            masks.forget()
+
+    return passes.backbone(config, tables, explorations, start)
 
 
 def _masks(passes: base.Passes, config: config_dict.ConfigDict) -> NmfMasks | None:
     """Those of a factorisation, which is a pass of its own."""
     split = passes.split
     masks = NmfMasks(
-        split.train.csr(split.num_users, split.num_items),
+        lambda: split.train.csr(split.num_users, split.num_items),
         config.method.sparserec.nmf_iterations,
         passes.seed,
     )

@@ -55,6 +55,11 @@ class Run:
         return self.settings["data"]
 
     @property
+    def warnings(self) -> list[str]:
+        """What a reader of the numbers has to know, of the data and the method."""
+        return [*self.data.get("warnings", []), *self.metrics.get("warnings", [])]
+
+    @property
     def protocol(self) -> str:
         return self.metrics["protocol"]
 

@@ -259,7 +259,7 @@ def summary(run: Run, console: rich.console.Console) -> None:
     if not any(row.quality for row in rows):
         header, costs = header[:-1], [row[:-1] for row in costs]
     show(console, header, costs)
-    for warning in run.data.get("warnings", []):
+    for warning in run.warnings:
         console.print(Text(f"warning: {warning}"), style="yellow", soft_wrap=True)
     console.print(Text("Next commands"), style="bold")
     for command in next_commands(run):

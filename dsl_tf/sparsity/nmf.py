@@ -10,7 +10,7 @@ entry; the largest of the others fill the budget.
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import scipy.sparse
@@ -23,12 +23,12 @@ class NmfMasks:
     """Masks for the tables of a training part.
 
     Attributes:
-      matrix: [num_users, num_items], its non-zeros are the interactions.
+      matrix: makes [num_users, num_items], whose non-zeros are the interactions.
       iterations: of the factorisation, at most.
       seed: of the factorisation, and of the order of entries that are equal.
     """
 
-    matrix: scipy.sparse.csr_matrix
+    matrix: Callable[[], scipy.sparse.csr_matrix]
     iterations: int
     seed: int
     _found: dict[int, tuple[np.ndarray, np.ndarray]] = dataclasses.field(
@@ -54,15 +54,20 @@ class NmfMasks:
             self._factors(width)
         return self
 
+    def forget(self) -> None:
+        """Let the factors go, which are as large as the dense tables."""
+        self._found.clear()
+
     def macs(self, width: int) -> int:
         """Multiply-accumulates of the factors for a table of a width, at most.
 
+        Without those of the singular vectors that it starts from.
         Coordinate descent takes, in an iteration and for each of the two factors, the
         product of the matrix with the other one (its non-zeros · width), the other
         one's Gram matrix (its rows · width²), and a sweep (its own rows · width²).
         """
-        users, items = self.matrix.shape
-        each = 2 * self.matrix.nnz * width + 2 * (users + items) * width**2
+        matrix = self.matrix()
+        each = 2 * matrix.nnz * width + 2 * sum(matrix.shape) * width**2
         return self.iterations * each
 
     def _factors(self, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +76,7 @@ class NmfMasks:
         # Not at the top: it takes a second, and few runs need it.
         from sklearn.decomposition import NMF
 
-        binary = self.matrix.astype(np.float32)
+        binary = self.matrix().astype(np.float32)
         binary.data[:] = 1.0
         solver = NMF(
             n_components=width,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 from ml_collections import config_dict
 
-from dsl_tf.backbones._autoencoder import Autoencoder
 from dsl_tf.backbones.base import Backbone, Prepared
 from dsl_tf.errors import UserError
 from dsl_tf.evaluation import protocols
@@ -38,10 +37,11 @@ class Evaluator:
             name = config.evaluation.validation_protocol or name
         self._protocol = protocols.find(name)
         self._protocol.check(split)
-        if split.fold_in is not None and not isinstance(model, Autoencoder):
+        if split.fold_in is not None and not model.answers_histories:
             raise UserError(
                 f"`evaluation.protocol={name}` asks about users by their items, which "
-                f"an autoencoder can answer. Received: model.name={config.model.name}."
+                "autoencoders, item_knn, ease and popularity can answer. Received: "
+                f"model.name={config.model.name}, method.name={config.method.name}."
             )
         self._model, self._split, self._part = model, split, part
         self._cutoffs, self._seed = tuple(config.evaluation.cutoffs), config.data.seed

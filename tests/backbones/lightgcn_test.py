@@ -119,6 +119,27 @@ def test_hidden_positives_are_no_edges_where_a_batch_is_scored(split, batch):
     np.testing.assert_allclose(items, _propagated(model)[USERS:-1], rtol=1e-4)
 
 
+def test_only_edges_are_hidden_and_each_once(split, batch):
+    """A validation pair is none; a sampled positive may come twice in a batch."""
+    model, plain = _model(split, hide_positives=True), _model(split)
+    user, item = next(
+        (user, item)
+        for user in range(USERS)
+        for item in range(6)
+        if (user, item) not in set(map(tuple, PAIRS))
+    )
+    held_out = {
+        "user": np.array([user], np.int32),
+        "item": np.array([item], np.int32),
+        "negatives": batch["negatives"][:1],
+    }
+    np.testing.assert_array_equal(model(held_out), plain(held_out))
+    once = {name: each[:1] for name, each in batch.items()}
+    twice = {name: np.repeat(each, 2, axis=0) for name, each in once.items()}
+    expected = np.repeat(model(once), 2, axis=0)
+    np.testing.assert_allclose(model(twice), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("sparsity", [None, 0.4])
 def test_cosine_similarity(split, batch, sparsity):
     model = _model(split, sparsity, similarity="cosine", temperature=0.2)

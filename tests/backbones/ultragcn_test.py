@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
 from dsl_tf import config_files
 from dsl_tf.backbones import ultragcn
@@ -145,6 +146,20 @@ def test_the_norm_is_that_of_what_is_stored(split, make_tables, batch):
     assert len(stored) == model.sparse_weights()[0].nnz < (USERS + ITEMS) * 4
     difference = model.compute_loss(batch) - plain.compute_loss(batch)
     assert float(difference) == pytest.approx(0.1 * np.square(stored).sum(), rel=1e-4)
+
+
+def test_terms_of_a_method_are_means_and_count_for_each_positive(
+    split, make_tables, batch
+):
+    """Its own loss is a sum over the batch of four."""
+    model = _model(split, make_tables())
+    model.compile(keras.optimizers.SGD(0.0))
+    alone = model.train_step(batch)["loss"]
+    model.loss_terms = (
+        lambda inputs: tf.reduce_mean(tf.ones(tf.shape(inputs["user"]))),
+    )
+    difference = model.train_step(batch)["loss"] - alone
+    assert float(difference) == pytest.approx(4.0, rel=1e-4)
 
 
 def test_initial_weights(split, make_tables):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dsl_tf import config_files, plugins
-from dsl_tf.backbones.base import DotProductBackbone
+from dsl_tf.backbones._dot_product import DotProductBackbone
 from dsl_tf.methods import base, dense, dsl
 
 BACKBONES = plugins.names("dsl_tf.backbones")

@@ -13,7 +13,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from dsl_tf.backbones._autoencoder import Autoencoder
-from dsl_tf.backbones.base import Backbone, DotProductBackbone
+from dsl_tf.backbones._dot_product import DotProductBackbone
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation.ranking import tie_order
 from dsl_tf.export.artefacts import FACTORED, FORMATS, export_model
 from dsl_tf.export.codings import encode

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dsl_tf.export import saved_model
+from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.packed import BitmapTable
 from dsl_tf.export.saved_model import ServingModule, export_serving, save
@@ -54,16 +55,37 @@ def test_a_process_without_the_package_serves_it(
 def test_signatures_are_named_typed_and_of_any_batch(served):
     signatures = served.signatures()
     recommend, score = signatures["serving_default"], signatures["score"]
-    assert set(signatures) == {"serving_default", "score"}
+    vector = signatures["user_vector"]
+    assert set(signatures) == {"serving_default", "score", "user_vector"}
     assert recommend.structured_outputs["item_ids"].shape.as_list() == [None, K]
     assert recommend.structured_outputs["scores"].shape.as_list() == [None, K]
-    for function, names in ((recommend, ["user_id"]), (score, ["user_id", "item_id"])):
+    for function, names in (
+        (recommend, ["user_id"]),
+        (score, ["user_id", "item_id"]),
+        (vector, ["user_id"]),
+    ):
         specs = function.structured_input_signature[0]
         specs = specs or list(function.structured_input_signature[1].values())
         assert [spec.name for spec in specs] == names
         assert all(spec.dtype == tf.int64 for spec in specs)
         assert all(spec.shape.as_list() == [None] for spec in specs)
     assert score.structured_outputs["score"].shape.as_list() == [None]
+    width = served.users.rows(tf.constant([0])).shape[1]
+    assert vector.structured_outputs["vector"].shape.as_list() == [None, width]
+
+
+def test_a_phone_whose_file_has_no_users_ranks_a_vector_of_the_server(
+    sparse_neumf, served
+):
+    frozen = freeze(sparse_neumf.backbone, sparse_neumf.split)
+    phone = DeviceModule(frozen, "float32", K, with_users=False)
+    vectors = served.user_vector(tf.constant(USERS))["vector"]
+    for user, vector in zip(USERS, vectors, strict=True):
+        known = 0 <= user < sparse_neumf.backbone.num_users
+        seen = sparse_neumf.history(user) if known else []
+        answer = phone.recommend_vector(vector[None], tf.constant([[-1, *seen]]))
+        ids, scores = answer["item_ids"][0].numpy(), answer["scores"][0].numpy()
+        check_ranking(sparse_neumf, user, ids, scores)
 
 
 def test_no_users_no_rankings(served):

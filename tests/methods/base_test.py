@@ -4,10 +4,19 @@ import io
 import numpy as np
 import pytest
 import rich.console
+import tensorflow as tf
 
-from dsl_tf import config_files
+from dsl_tf import config_files, plugins
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _training, base, dense, lottery_ticket, small_dim
+from dsl_tf.methods import (
+    _training,
+    base,
+    dense,
+    lottery_ticket,
+    popularity,
+    small_dim,
+)
+from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.types import Interactions
 
 
@@ -79,13 +88,44 @@ def users_held_out(small_split):
     )
 
 
-def test_users_held_out_need_an_autoencoder(small_config, users_held_out, tmp_path):
-    """Before a step is trained."""
+def test_users_held_out_need_what_answers_histories(
+    small_config, users_held_out, tmp_path
+):
+    """Told before a step is trained."""
     small_config.evaluation.protocol = "strong_generalization"
     task = base.Task(users_held_out, 0, tmp_path, rich.console.Console(quiet=True))
-    with pytest.raises(UserError, match="by their items, which an autoencoder can"):
+    with pytest.raises(UserError, match="by their items, which autoencoders, "):
         base.train(task, small_config, dense.train)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["popularity", "item_knn", "ease"])
+def test_rows_without_a_network_answer_about_users_held_out(
+    small_config, users_held_out, tmp_path, name
+):
+    """By what is known of them, which no training part has."""
+    small_config.evaluation.protocol = "strong_generalization"
+    small_config.method.name = name
+    task = base.Task(users_held_out, 0, tmp_path, rich.console.Console(quiet=True))
+    method = plugins.find("dsl_tf.methods", name, "method")
+    model = base.train(task, small_config, method.train).model
+    found = Evaluator(model, small_config, users_held_out, "test")()
+    assert len(found.users) == 50
+    popular = base.train(task, small_config, popularity.train).model
+    lowest = Evaluator(popular, small_config, users_held_out, "test")().mean
+    better = found.mean["recall@20"] - lowest["recall@20"]
+    assert better > 0.02 if name != "popularity" else better == 0
+    users = np.array([350, 0, 399])
+    known = users_held_out.fold_in.csr(400, users_held_out.num_items)[users]
+    history = tf.RaggedTensor.from_row_splits(known.indices, known.indptr)
+    scores = model.score({"history": history}).numpy()
+    if name == "popularity":
+        np.testing.assert_array_equal(scores, np.tile(scores[:1], (3, 1)))
+    else:
+        expected = known @ model._similarities()
+        expected = getattr(expected, "toarray", lambda: expected)()
+        np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+        assert not scores[1].any()  # nothing is known of them
 
 
 def test_users_held_out_need_their_protocol(small_config, users_held_out, tmp_path):

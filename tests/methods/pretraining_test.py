@@ -73,6 +73,16 @@ def test_what_is_not_accepted_is_told_before_the_pretraining(
     assert not list(tmp_path.glob("*/step-*"))
 
 
+def test_a_schedule_without_steps_is_told_before_the_pretraining(
+    config, small_split, tmp_path
+):
+    """It was told after it, as the next pass began."""
+    config.method.gradual_magnitude.frequency = 10_000
+    with pytest.raises(UserError, match=r"gradual_magnitude\.frequency` must be"):
+        base.train(_task(small_split, tmp_path), config, gradual_magnitude.train)
+    assert not list(tmp_path.glob("*/step-*"))
+
+
 def test_tables_of_other_shapes_are_refused(config, small_split):
     tables = dense.make_tables(config, small_split, 0)
     model, _ = base.make_model(small_split, config, tables, 0)

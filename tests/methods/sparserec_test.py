@@ -1,9 +1,12 @@
+import gc
+
 import numpy as np
 import pytest
 import rich.console
 
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, sparserec
+from dsl_tf.sparsity.initialization import GivenMask
 from dsl_tf.sparsity.nmf import NmfMasks
 
 
@@ -32,7 +35,7 @@ def test_masks_are_those_of_the_factorisation(small_config, small_split, budget)
             sparserec.make_tables(small_config, small_split, 0, masks),
             0,
         )
-        for masks in (NmfMasks(matrix, 50, 0), None)
+        for masks in (NmfMasks(lambda: matrix, 50, 0), None)
     )
     for ours, random in zip(
         with_nmf.sparse_weights(), without.sparse_weights(), strict=True
@@ -64,6 +67,24 @@ def test_the_factorisation_is_a_pass_of_its_own(small_config, task, monkeypatch)
     small_config.method.sparserec.nmf = False
     random = base.planned(task, small_config, sparserec.train)
     assert [each.name for each in random] == 2 * ["select"]
+
+
+def test_no_factor_is_held_while_the_table_is_trained(small_config, task, monkeypatch):
+    """They are dense, as no other part of its state is."""
+    held = []
+
+    def watched(self, *args, original=sparserec.dsl.DynamicSparseTraining._explore):
+        gc.collect()
+        found = [x for x in gc.get_objects() if isinstance(x, NmfMasks | GivenMask)]
+        held.append([each for each in found if getattr(each, "_found", True)])
+        original(self, *args)
+
+    monkeypatch.setattr(sparserec.dsl.DynamicSparseTraining, "_explore", watched)
+    small_config.train.epochs = 1
+    small_config.sparsity.update_interval = 5
+    base.train(task, small_config, sparserec.train)
+    assert held
+    assert not any(held)
 
 
 def test_only_sampled_rows_grow(small_config, task, monkeypatch):

@@ -37,15 +37,15 @@ def test_share_out_of_range(share):
     ("method", "states"), [(magnitude_pruning, 1), (pep, 1), (without_rewinding, 2)]
 )
 def test_what_is_gone_back_to_is_in_the_account(take, mf_config, method, states):
-    """Dense weights, in memory while the sparse model is trained."""
+    """Dense weights and masks, in memory while the sparse model is trained."""
     mf_config.train.epochs = 1
     mf_config.method.without_rewinding.share = 0.5
     plain, held = (
         take(each.train, mf_config).passes[-1].cost.state_bytes
         for each in (random_pruning, method)
     )
-    rows = 400 + 400
-    assert held - plain == states * 4 * rows * mf_config.model.embedding_dim
+    positions = (400 + 400) * mf_config.model.embedding_dim
+    assert held - plain == (states * 4 + 1) * positions
 
 
 @pytest.fixture

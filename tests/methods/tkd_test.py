@@ -82,41 +82,51 @@ def test_a_student_like_its_teacher_has_nothing_to_learn(student):
     assert float(found) == pytest.approx(0, abs=1e-10)
 
 
-def test_hierarchical_topology_by_hand(student, teacher):
-    """In the end the assignment is a choice of one group for each entity."""
+def test_hierarchical_topology_by_hand(student, teacher, rng):
+    """Users and items have groups and networks of their own, chosen in the end."""
     layer = HierarchicalTopology(
         student, teacher, entities=4, groups=2, balance=0.3, steps=10, seed=0
     )
     student.optimizer.iterations.assign(10)
+    for weight in layer.weights:  # biases, too
+        weight.assign(rng.normal(size=weight.shape))
     t, s = (x.numpy() for x in layer.vectors(BATCH))
-    z = layer._assignment(tf.constant(t), student.optimizer.iterations).numpy()
-    np.testing.assert_allclose(np.sort(z, axis=1), [[0, 1]] * 8, atol=1e-6)
-    assign, first, second = (w.numpy() for w in layer.weights)
-    group = z.argmax(axis=1)
-    assert assign.shape == (6, 2)
-    rebuilt = np.stack(
-        [np.maximum(0, s[i] @ first[k]) @ second[k] for i, k in enumerate(group)]
-    )
-    groups = np.mean(np.sum((t - rebuilt) ** 2, axis=1))
+    group, rebuilt = [], []
+    for place, rows in enumerate((range(4), range(4, 8))):
+        weights = [w.numpy() for w in layer.weights[6 * place : 6 * place + 6]]
+        assign, assign_bias, first, first_bias, second, second_bias = weights
+        assert assign.shape == (6, 2)
+        logits = t[rows] @ assign + assign_bias
+        z = layer._noisy(tf.constant(logits), place).numpy()
+        np.testing.assert_allclose(np.sort(z, axis=1), [[0, 1]] * 4, atol=1e-6)
+        for i, k in zip(rows, z.argmax(axis=1), strict=True):
+            hidden = np.maximum(0, s[i] @ first[k] + first_bias[k])
+            rebuilt.append(hidden @ second[k] + second_bias[k])
+        group += [*(logits.argmax(axis=1) + 2 * place)]
+    groups = np.mean(np.sum((t - np.stack(rebuilt)) ** 2, axis=1))
+    group = np.array(group)
     same = group[:, None] == group
+    assert not same[:4, 4:].any()
     within = np.mean((_cosines(t) - _cosines(s))[same] ** 2)
-    present = [k for k in (0, 1) if np.any(group == k)]
+    present = np.unique(group)
     means = [np.stack([x[group == k].mean(axis=0) for k in present]) for x in (t, s)]
-    between = np.sum((_cosines(means[0]) - _cosines(means[1])) ** 2) / 4
+    between = np.mean((_cosines(means[0]) - _cosines(means[1])) ** 2)
     expected = 0.3 * (within + between) + 0.7 * groups
     assert float(layer(BATCH)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_choice_of_groups_hardens(student, teacher):
+def test_the_choice_of_groups_hardens(student, teacher, rng):
     layer = HierarchicalTopology(
         student, teacher, entities=4, groups=3, balance=0.5, steps=10, seed=0
     )
-    t, _ = layer.vectors(BATCH)
-    soft, hard = (
-        layer._assignment(t, tf.constant(step, tf.int64)).numpy() for step in (0, 10)
-    )
+    logits = tf.constant(rng.normal(size=(8, 3)), tf.float32)
+    student.optimizer.iterations.assign(0)
+    soft = layer._noisy(logits, 0).numpy()
+    student.optimizer.iterations.assign(10)
+    hard = layer._noisy(logits, 0).numpy()
+    assert not np.array_equal(hard, layer._noisy(logits, 1))
     np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
-    assert soft.max() < 0.999
+    assert soft.max(axis=1).min() < 0.9
     assert hard.max(axis=1).min() > 0.999
 
 
@@ -201,7 +211,9 @@ def test_what_the_student_holds_and_computes_is_in_the_account(
     assert [each.name for each in passes] == ["teacher", "vectors", "select"]
     cost, rows = passes[2].cost, task.split.num_users + task.split.num_items
     # 8 columns of the student, 16 of the teacher, 12 units of each network.
-    networks = 16 * 7 + 7 * 8 * 12 + 7 * 12 * 16 if topology == "hierarchical" else 0
+    # Of users, and of items: the assignment to 7 groups, and their two layers.
+    networks = 2 * (17 * 7 + 7 * 9 * 12 + 7 * 13 * 16)
+    networks = networks if topology == "hierarchical" else 0
     # Weights with both moments of Adam, its count of steps, and the teacher's rows.
     assert cost.state_bytes == 3 * 4 * (8 * rows + networks) + 8 + 4 * 16 * rows
     updates = sum(taken.optimizer for taken in cost.layers.values())
@@ -209,7 +221,7 @@ def test_what_the_student_holds_and_computes_is_in_the_account(
     own = 200 * 200 * 8 * cost.steps
     assert cost.layers["topology, student's cosines"] == (own, 2 * own, 0)
     names = [name for name in cost.layers if name.startswith("topology, ")]
-    assert len(names) == (2 if topology == "full" else 7)
+    assert len(names) == (2 if topology == "full" else 8)
     # To look rows up takes nothing.
     assert passes[1].cost.macs.total == 0
 

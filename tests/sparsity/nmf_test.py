@@ -16,7 +16,7 @@ def blocks():
 
 
 def test_a_group_has_its_own_columns(blocks):
-    masks = nmf.NmfMasks(blocks, iterations=200, seed=0)
+    masks = nmf.NmfMasks(lambda: blocks, iterations=200, seed=0)
     users = masks.mask("users", 2, 20)
     items = masks.mask("items", 2, 12)
     np.testing.assert_array_equal(users.sum(axis=1), 1)
@@ -32,11 +32,13 @@ def test_a_group_has_its_own_columns(blocks):
 
 @pytest.mark.parametrize(("width", "nnz"), [(2, 25), (4, 70), (15, 20), (4, 7)])
 def test_the_budget_is_exact_and_rows_have_a_floor(blocks, width, nnz):
-    mask = nmf.NmfMasks(blocks, iterations=20, seed=1).mask("users", width, nnz)
+    mask = nmf.NmfMasks(lambda: blocks, iterations=20, seed=1).mask("users", width, nnz)
     assert mask.shape == (20, width)
     assert np.count_nonzero(mask) == nnz
     assert np.count_nonzero(mask.any(axis=1)) == min(nnz, 20)
-    again = nmf.NmfMasks(blocks, iterations=20, seed=1).mask("users", width, nnz)
+    again = nmf.NmfMasks(lambda: blocks, iterations=20, seed=1).mask(
+        "users", width, nnz
+    )
     np.testing.assert_array_equal(mask, again)
 
 
@@ -47,7 +49,7 @@ def test_active_users_do_not_get_everything():
 
 
 def test_macs_by_hand(blocks):
-    masks = nmf.NmfMasks(blocks, iterations=3, seed=0)
+    masks = nmf.NmfMasks(lambda: blocks, iterations=3, seed=0)
     # Of each iteration: the matrix with both factors, 2 · nnz · 4; both Gram matrices
     # and both sweeps, 2 · 32 rows · 4².
     assert masks.macs(4) == 3 * (2 * blocks.nnz * 4 + 2 * 32 * 16)
