@@ -1,6 +1,7 @@
 """One writer at a time in a folder, whatever ends it."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import platform
@@ -30,6 +31,7 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
       UserError: another process holds it, or this one already does.
+      NotADirectoryError: something else has its name.
     """
     descriptor = _locked(folder)
     try:
@@ -58,7 +60,8 @@ def _locked(folder: Path) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             if _is_no_folder(folder):
-                raise
+                words = os.strerror(errno.ENOTDIR)
+                raise NotADirectoryError(errno.ENOTDIR, words, str(folder)) from None
             continue  # it was deleted before mkdir had looked what it is
         try:
             descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)

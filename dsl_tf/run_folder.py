@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from dsl_tf import plugins, results
+from dsl_tf.config_files import completed, flatten
 from dsl_tf.errors import UserError
 from dsl_tf.export import artefacts
 from dsl_tf.methods.base import CHECKPOINTS
@@ -196,7 +197,8 @@ def check_teacher(
 
 
 def _check_config(before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = _flat(before), _flat(now)
+    # A run may be older than a key of the config, whose default it then had.
+    old, new = _flat(json.loads(completed(before).to_json_best_effort())), _flat(now)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             raise UserError(
@@ -228,11 +230,5 @@ def _delete_run(folder: Path) -> None:
         folder.rmdir()
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def _flat(nested: dict[str, Any]) -> dict[str, Any]:
+    return flatten(config_dict.ConfigDict(nested))

@@ -13,6 +13,7 @@ The exit code is 0, 1 where cells failed, 2 for a user's mistake, 130 for Ctrl-C
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from dsl_tf.studies import forecast, gathered, page, plan, runner
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Planned, Planner
 from dsl_tf.studies.remaining import Remaining
+
+#: Seconds between two pages of a study that runs: their figures take a while, beside
+#: what is measured.
+_PAGE_EVERY = 900.0
 
 #: Cells that one reason is said of by name; the table marks all of them.
 _NAMED = 3
@@ -68,19 +73,24 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     page.check(name, study, places)
     todo = [place for place in places if place.cell.name in chosen]
     if values.dry_run:
-        _print_plan(todo, console)
+        _print_plan(todo, values.jobs, console)
         return 0
     compared: gathered.Known = {}
+    written = time.monotonic()
+
+    def finished() -> None:
+        nonlocal written
+        if time.monotonic() - written < _PAGE_EVERY:
+            page.write_results(root, name, places, compared)
+        else:
+            page.write(root, name, study, places, compared)
+            written = time.monotonic()
+
     with locks.held(root):
         try:
             with forecast.planning(values.config, values.set, seeds, todo) as planned:
-                runner.run(
-                    todo,
-                    values.jobs,
-                    Remaining(todo, values.jobs, planned),
-                    console,
-                    lambda: page.write_results(root, name, places, compared),
-                )
+                left = Remaining(todo, values.jobs, planned)
+                runner.run(todo, values.jobs, left, console, finished)
         finally:
             shown = page.write(root, name, study, places, compared)
     failed = [place for place in todo if place.status is Status.FAILED]
@@ -92,9 +102,12 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     return 1 if failed else 0
 
 
-def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
+def _print_plan(
+    places: Sequence[Place], jobs: int, console: rich.console.Console
+) -> None:
     planner = Planner(places)
-    rows, minutes, macs = [], 0.0, 0
+    rows: list[list[str]] = []
+    left, macs = [], 0
     refused: dict[str, list[str]] = {}
     with console.status("Planning …") as status:
         for number, place in enumerate(places, 1):
@@ -104,7 +117,7 @@ def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
             row = [name, str(place.status)]
             if isinstance(planned, Planned):
                 if place.status is not Status.DONE:
-                    minutes += planned.seconds / 60
+                    left.append(planned.seconds / 60)
                     macs += planned.macs
                 row += [f"{planned.passes}", tables.macs(planned.macs)]
                 row += [f"{planned.seconds / 60:,.1f}"]
@@ -117,9 +130,11 @@ def _print_plan(places: Sequence[Place], console: rich.console.Console) -> None:
     for reason, names in refused.items():
         line = f"{len(names)} of {len(rows)} would fail: {reason} ({_shortened(names)})"
         console.print(Text(line, "yellow"), soft_wrap=True)
+    minutes = sum(left) / max(1, min(jobs, len(left)))
+    at_once = f" with --jobs={jobs}" if jobs > 1 else ""
     console.print(
         f"{len(rows)} cells; {tables.macs(macs)} and about {minutes:,.0f} minutes are "
-        "left, if every pass takes all of its epochs.",
+        f"left{at_once}, if every pass takes all of its epochs.",
         soft_wrap=True,
     )
 

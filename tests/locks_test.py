@@ -109,7 +109,7 @@ def test_a_folder_that_is_deleted_while_it_is_made_is_made_anew(tmp_path, monkey
 @pytest.mark.parametrize("make", ["write_text", "symlink_to"])
 def test_what_is_no_folder_is_told(tmp_path, make):
     getattr(tmp_path / "run", make)("nowhere")
-    with pytest.raises(FileExistsError), locks.held(tmp_path / "run"):
+    with pytest.raises(NotADirectoryError), locks.held(tmp_path / "run"):
         pass
 
 

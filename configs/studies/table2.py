@@ -97,7 +97,8 @@ def _study(grid: list[dict], keys: dict, *tables: Table) -> Study:
         question=(
             "Is DSL as good as the dense model whatever the backbone, and how much "
             "less does it compute? Multiply-accumulates are those of all training "
-            "steps, forward and backward, and of one user against all items. As the "
+            "steps, forward, backward and optimiser, and of one user against all "
+            "items. As the "
             "paper counts, they are of the formulas that its numbers fit "
             "(dsl_tf.accounting.published): forward only, all users at once, and for "
             "its thousand epochs, which no run here has: compare the shares of dense."

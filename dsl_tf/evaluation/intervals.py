@@ -68,8 +68,10 @@ def paired_bootstrap(
       counted as a resample, so it is never 0; at most 1).
 
     Raises:
-      ValueError: the two are not vectors of one length, or empty.
+      ValueError: the two are not vectors of one length, or empty, or not finite.
     """
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("`a` and `b` must be finite. Received: other numbers too.")
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(
             "`a` and `b` must be vectors over the same users. Received: shapes "

@@ -139,7 +139,7 @@ def cost_rows(run: Run) -> list[CostRow]:
             "training MACs",
             macs(training["macs"]),
             "derived",
-            "forward and backward, all steps, from the actual non-zeros",
+            "forward, backward and optimiser, all steps, from the actual non-zeros",
         ),
         CostRow(
             "inference MACs",

@@ -88,8 +88,10 @@ class Place:
         if not file.is_file():
             return
         recorded = json.loads(file.read_text("utf-8"))["config"]
+        # A run may be older than a key of the config, whose default it then had; of a
+        # key of its model the default is not known.
+        recorded = json.loads(config_files.completed(recorded).to_json_best_effort())
         before, now = map(_flat, (recorded, self.cell.settings()))
-        # A run may be older than a key of the config.
         for key in before:
             if before[key] != now.get(key):
                 raise UserError(
@@ -98,14 +100,28 @@ class Place:
                     f"Received: {before[key]!r}."
                 )
 
-    def begin(self) -> None:
-        """Forget a failure; make the folder's parent."""
+    def begin(self) -> int:
+        """Forget a failure, and what a run took that is not there any more.
+
+        Makes the folder's parent.
+
+        Returns:
+          Bytes of the log so far, for `fail`.
+        """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._failure.unlink(missing_ok=True)
+        if not (self.folder / _FIRST).is_file():
+            self.counts.unlink(missing_ok=True)
+        return self.log.stat().st_size if self.log.is_file() else 0
 
-    def fail(self, exit_code: int) -> None:
-        """Keep why it failed: the last line of its log that says something."""
-        lines = self.log.read_text("utf-8", errors="replace").splitlines()
+    def fail(self, exit_code: int, since: int = 0) -> None:
+        """Keep why it failed: the last line of its log that says something.
+
+        Args:
+          exit_code: of its process.
+          since: bytes of the log that are of earlier ones.
+        """
+        lines = self.log.read_bytes()[since:].decode("utf-8", "replace").splitlines()
         said = [line.strip() for line in lines if line.strip()]
         error = said[-1].removeprefix("Error: ") if said else "it printed nothing"
         if exit_code < 0:

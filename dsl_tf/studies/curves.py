@@ -13,7 +13,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
 
 from dsl_tf.reports import figures
 from dsl_tf.reports.runs import Run
-from dsl_tf.studies.drawn import Drawn
+from dsl_tf.studies.drawn import Drawn, with_missing
 from dsl_tf.studies.tables import chosen
 
 #: Okabe and Ito's, which colour-blind readers can tell apart, then others.
@@ -66,6 +66,10 @@ class Lines:
         del runs
         if not {self.x, self.y} <= set(frame):
             return None
+        wanted = chosen(frame, self.where).dropna(subset=[self.x])
+        if self.levels:
+            wanted = pd.concat([wanted, chosen(frame, self.levels)])
+        caption = with_missing(self.caption, wanted)
         frame = frame.dropna(subset=[self.y])
         points = chosen(frame, self.where).dropna(subset=[self.x])
         if points.empty:
@@ -84,7 +88,7 @@ class Lines:
             axis.set_xlabel(_words(self.x))
         axes[0].set_ylabel(f"{_words(self.y)} of the test set")
         _legend(figure, axes)
-        return Drawn(self.name, self.caption, figure)
+        return Drawn(self.name, caption, figure)
 
     def _panel(
         self, axis: Axes, points: pd.DataFrame, styles: Mapping[str, dict[str, Any]]
@@ -144,7 +148,8 @@ class Loss:
 
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
-        frame = chosen(frame[frame["cell"].isin(runs)], self.where)
+        wanted = chosen(frame, self.where)
+        frame = wanted[wanted["cell"].isin(runs)]
         if frame.empty:
             return None
         names = list(dict.fromkeys(frame[self.panels])) if self.panels else [""]
@@ -161,7 +166,7 @@ class Loss:
             axis.set_xlabel("epoch")
         axes[0].set_ylabel("training loss")
         _legend(figure, axes)
-        return Drawn(self.name, self.caption, figure)
+        return Drawn(self.name, with_missing(self.caption, wanted), figure)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +199,8 @@ class Scatter:
         del runs
         if not {self.x, self.y} <= set(frame):
             return None
-        frame = chosen(frame, self.where).dropna(subset=[self.x, self.y])
+        wanted = chosen(frame, self.where)
+        frame = wanted.dropna(subset=[self.x, self.y])
         if frame.empty:
             return None
         figure, (axis,) = figures.panels(1, 4.4)
@@ -207,7 +213,7 @@ class Scatter:
         axis.set_xlabel(_words(self.x))
         axis.set_ylabel(f"{_words(self.y)} of the test set")
         _legend(figure, [axis])
-        return Drawn(self.name, self.caption, figure)
+        return Drawn(self.name, with_missing(self.caption, wanted), figure)
 
 
 def _some(label: str) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
+import pandas as pd
 from matplotlib.figure import Figure
 
 
@@ -28,6 +29,22 @@ class Drawn(NamedTuple):
         drawing = stream.getvalue()
         drawing = drawing[drawing.index("<svg") :]  # no XML head inside a page
         return _HTML.render(drawn=self, drawing=drawing)
+
+
+def with_missing(caption: str, cells: pd.DataFrame) -> str:
+    """A caption, with how many of a figure's cells are not in it.
+
+    Args:
+      caption: of the figure.
+      cells: those that belong in it, with their `status`.
+    """
+    said = []
+    for words, status in (("failed", ("failed",)), ("not done", ("waiting", "begun"))):
+        if count := int(cells["status"].isin(status).sum()):
+            said.append(f"{count} {words}")
+    if not said:
+        return caption
+    return f"{caption} Of {len(cells)} cells {' and '.join(said)}."
 
 
 _HTML = jinja2.Environment(autoescape=True).from_string(

@@ -31,6 +31,9 @@ _OTHERS_NS_PER_MAC = 1.0
 #: Of what is solved without a step: EASE on MovieLens-1M, beside other work.
 _SOLVED_NS_PER_MAC = 0.1
 
+#: Data sets that are held: cells of some may take turns, and all would be much memory.
+_SPLITS_AT_ONCE = 4
+
 #: Seconds that a run takes beside its training: it starts, evaluates and exports.
 BESIDE = 30.0
 
@@ -64,7 +67,7 @@ class Planner:
         self._done = [place for place in places if place.status is Status.DONE]
         self._known: dict[str, Planned | str] = {}
         self._steps: dict[str, list[float]] = {}
-        self._split: tuple[str, Split | UserError] | None = None
+        self._splits: dict[str, Split | UserError] = {}
 
     def plan(self, cell: Cell) -> Planned:
         """What a cell takes, if each of its passes has all of its epochs.
@@ -84,7 +87,8 @@ class Planner:
         rates = []
         for place in self._done:
             if place.cell.config.model.name == name:
-                passes = place.cost()["training"]["passes"]
+                # A run may be older than this account.
+                passes = place.cost()["training"].get("passes", ())
                 passes = [p for p in passes if p["steps"] and not p.get("read_from")]
                 taken = [(each["steps"], each["macs"]) for each in passes]
                 seconds = sum(each["seconds"] for each in passes)
@@ -129,14 +133,15 @@ class Planner:
             from dsl_tf.methods import base
 
         method = plugins.find("dsl_tf.methods", config.method.name, "method")
-        # Cells of one data set come one after the other.
         wanted = config.data.to_json_best_effort()
-        if self._split is None or self._split[0] != wanted:
+        if wanted not in self._splits:
+            while len(self._splits) >= _SPLITS_AT_ONCE:
+                del self._splits[next(iter(self._splits))]
             try:
-                self._split = wanted, data.load_split(config.data)
+                self._splits[wanted] = data.load_split(config.data)
             except UserError as error:
-                self._split = wanted, error
-        split = self._split[1]
+                self._splits[wanted] = error
+        split = self._splits[wanted]
         if isinstance(split, UserError):
             raise split
         with tempfile.TemporaryDirectory() as folder:

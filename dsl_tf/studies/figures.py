@@ -9,7 +9,7 @@ import pandas as pd
 
 from dsl_tf.reports import figures, pareto
 from dsl_tf.reports.runs import Run
-from dsl_tf.studies.drawn import Drawn
+from dsl_tf.studies.drawn import Drawn, with_missing
 from dsl_tf.studies.tables import chosen
 
 
@@ -36,10 +36,12 @@ class Pareto:
 
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
-        shown = [runs[name] for name in chosen(frame, self.where).cell if name in runs]
+        cells = chosen(frame, self.where)
+        shown = [runs[name] for name in cells.cell if name in runs]
         if not shown or pareto.points(shown, self.metric).empty:
             return None
-        return Drawn(self.name, self.caption, pareto.figure(shown, self.metric))
+        caption = with_missing(self.caption, cells)
+        return Drawn(self.name, caption, pareto.figure(shown, self.metric))
 
 
 @dataclasses.dataclass(frozen=True)

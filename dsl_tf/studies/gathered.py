@@ -78,7 +78,7 @@ def frame(
       `layers`), and `training_memory`, bytes over what the process had before;
       `instructions`, where they could be counted; paired differences to the dense cell
       of the same data, model, training and seed (`COMPARED`), and shares of its costs
-      (`SHARES`); `command`.
+      (`SHARES`); `warnings`, what a reader of its numbers has to know; `command`.
     """
     dense = {
         _family(place): found[place.cell.name]
@@ -93,9 +93,17 @@ def frame(
         run = found.get(place.cell.name)
         if run is not None:
             row |= _numbers(run) | {"instructions": counted(place.counts)}
-            row |= _compared(run, dense.get(_family(place)), known)
-            row |= _shares(run, dense.get(_family(place)))
-        rows.append(row | {"command": place.cell.command(place.folder)})
+            warnings, other = (
+                list(run.metrics.get("warnings", [])),
+                dense.get(_family(place)),
+            )
+            if other is not None and _data(run) != _data(other):
+                warnings.append("Its data are not those of the dense cell any more.")
+                other = None
+            row |= _compared(run, other, known)
+            row |= _shares(run, other)
+            row |= {"warnings": " ".join(warnings)}
+        rows.append(row | {"command": place.cell.command})
     first = list(dict.fromkeys(key for each in labels for key in each))
     together = pd.DataFrame(rows)
     others = together.columns.drop([*first, "command"])
@@ -146,7 +154,7 @@ def _labels(name: str, place: Place) -> dict[str, Any]:
     sparsity = float(config.sparsity.target)
     if config.budget.bytes:
         sparsity = math.nan  # what the bytes leave
-    elif config.method.name in _WITHOUT_SPARSITY:
+    elif config.method.name.replace("-", "_") in _WITHOUT_SPARSITY:
         sparsity = 0.0
     labels = {
         "study": name,
@@ -208,6 +216,11 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, float]]:
             yield from _leaves(part, f"{path}.{known}")
     elif isinstance(value, int | float):
         yield path, value
+
+
+def _data(run: Run) -> object:
+    """What tells its split from any other."""
+    return run.data.get("fingerprint")
 
 
 def _compared(run: Run, dense: Run | None, known: Known) -> Mapping[str, float]:

@@ -172,6 +172,8 @@ def _cells(
         for name, (head, text) in _COSTS.items()
         if name in frame and frame[name].notna().any()
     ]
+    if "warnings" in frame and frame["warnings"].fillna("").any():
+        columns.append(("warnings", "note", str))
     numeric = {c for c, *_ in columns if pd.api.types.is_numeric_dtype(frame[c])}
     rows = []
     for place, record in zip(places, frame.to_dict("records"), strict=True):

@@ -119,9 +119,10 @@ class Cell:
         """Of `python -m dsl_tf.main`, but for the folder."""
         return _arguments(self.file, self.keys, self.seed)
 
-    def command(self, folder: Path) -> str:
-        """To be copied into a shell."""
-        arguments = [*self.arguments, f"--output_dir={folder}"]
+    @property
+    def command(self) -> str:
+        """To be copied into a shell: the same run, in a folder of its own."""
+        arguments = [*self.arguments, f"--output_dir=saved_models/{self.name}"]
         return f"python -m dsl_tf.main {shlex.join(arguments)}"
 
     def settings(self) -> dict[str, Any]:
@@ -167,7 +168,8 @@ def cells(
 
     Raises:
       UserError: a key, a value or a config file is wrong, a key of the grid is set
-        for every cell, or two cells that differ have one name.
+        for every cell, an axis or the whole grid has nothing in it, or two cells that
+        differ have one name.
     """
     given = dict(study.keys) | dict(map(_setting, settings))
     found: dict[str, Cell] = {}
@@ -181,6 +183,8 @@ def cells(
                     f"Received: {shlex.join(before.arguments)} and "
                     f"{shlex.join(cell.arguments)}, both {cell.name}."
                 )
+    if not found:
+        raise UserError("The `grid` of a study must have a block. Received: none.")
     return list(found.values())
 
 
@@ -238,6 +242,12 @@ def _block(
             "A block of a study must have `config`, its config files. "
             f"Received: {', '.join(block)}."
         )
+    for key, each in (*axes.items(), ("seed", numbers)):
+        if each == ():
+            raise UserError(
+                "An axis of a study must have a value; to set a key to an empty tuple, "
+                f"an axis has that as its one value: ((),). Received: {key}=()."
+            )
     values = [each if isinstance(each, tuple) else (each,) for each in axes.values()]
     for chosen in itertools.product(*values):
         keys = dict(zip(axes, chosen, strict=True))

@@ -1,6 +1,7 @@
 """How long is left of a study that runs."""
 
 import datetime
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -44,18 +45,38 @@ class Remaining:
         self._planned = planned
         # They are tried again, once.
         self._again = {p.cell.name for p in places if p.status is Status.FAILED}
-        self._seconds = {
-            place.cell.name: _training_seconds(place) + BESIDE
+        self._begun: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._keys = {
+            place.cell.name: [likeness(place.cell) for likeness in _LIKENESS]
             for place in places
-            if place.status is Status.DONE
         }
+        #: Of each likeness: measured cells by their keys.
+        self._alike: list[dict[object, list[str]]] = [{} for _ in _LIKENESS]
+        for place in places:
+            if place.status is Status.DONE:
+                self._know(place, 0.0)
+
+    def begun(self, place: Place) -> None:
+        """A cell runs from now on."""
+        self._begun[place.cell.name] = time.monotonic()
 
     def measured(self, place: Place, seconds: float) -> None:
         """Take in what a cell took, if it went to its end."""
         self._again.discard(place.cell.name)
+        self._begun.pop(place.cell.name, None)
         if place.status is Status.DONE:
-            name = place.cell.name
-            self._seconds[name] = max(seconds, self._seconds.get(name, 0.0))
+            self._know(place, seconds)
+
+    def _know(self, place: Place, seconds: float) -> None:
+        """A cell is done, after so many seconds of this process."""
+        name = place.cell.name
+        # It may have been begun, and even finished, by an earlier one.
+        self._seconds[name] = max(seconds, _training_seconds(place) + BESIDE)
+        for alike, key in zip(self._alike, self._keys[name], strict=True):
+            names = alike.setdefault(key, [])
+            if name not in names:
+                names.append(name)
 
     def seconds(self) -> float | None:
         """Left of all cells together; None where nothing is known."""
@@ -68,12 +89,17 @@ class Remaining:
         if not left:
             return 0.0
         planned = self._planned()
-        each = [self._of(cell, planned) for cell in left]
-        known = [seconds for seconds in each if seconds is not None]
+        each = {cell.name: self._of(cell, planned) for cell in left}
+        known = [seconds for seconds in each.values() if seconds is not None]
         if not known:
             return None
         # The plan may not have come to all of them yet.
-        return float(np.mean(known)) * len(left) / min(self._jobs, len(left))
+        mean, now = float(np.mean(known)), time.monotonic()
+        total = 0.0
+        for name, seconds in each.items():
+            whole = mean if seconds is None else seconds
+            total += max(0.0, whole - (now - self._begun.get(name, now)))
+        return total / min(self._jobs, len(left))
 
     def text(self) -> str:
         """`seconds`, to be read."""
@@ -83,9 +109,8 @@ class Remaining:
         return f"about {datetime.timedelta(seconds=round(left))}"
 
     def _of(self, cell: Cell, planned: Mapping[str, float]) -> float | None:
-        known = [p.cell for p in self._places if p.cell.name in self._seconds]
-        for place, likeness in enumerate(_LIKENESS):
-            alike = [c.name for c in known if likeness(c) == likeness(cell)]
+        for place, key in enumerate(self._keys[cell.name]):
+            alike = self._alike[place].get(key, [])
             if not alike:
                 continue
             if place == 0 or cell.name not in planned:

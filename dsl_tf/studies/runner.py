@@ -62,12 +62,13 @@ def run(
                 return
             begun = time.monotonic()
             with display.running(place):
+                logged = place.begin()
                 exit_code = _process(place, stop)
             if stop.is_set():
                 return
             with lock:
                 if exit_code:
-                    place.fail(exit_code)
+                    place.fail(exit_code, logged)
                 display.done(place, time.monotonic() - begun)
                 finished()
 
@@ -83,7 +84,6 @@ def run(
 
 def _process(place: Place, stop: threading.Event) -> int:
     """One run, to its end or until `stop`; its exit code."""
-    place.begin()
     locks.wait(place.folder, _PATIENCE)
     arguments = [*place.cell.arguments, f"--output_dir={place.folder}", "--resume"]
     with (
@@ -137,6 +137,7 @@ class _Display:
         name = place.cell.name
         again = place.status is not Status.WAITING
         self._print(f"{'again' if again else 'begun'}  {name}")
+        self._remaining.begun(place)
         line = self._progress.add_task(f"  {name}", total=None, said="")
         watched = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(place, line, watched))
@@ -164,6 +165,8 @@ class _Display:
     def _watch(self, place: Place, line: TaskID, watched: threading.Event) -> None:
         counted = time.monotonic()
         while not watched.wait(_EVERY):
+            if not self._console.is_terminal:
+                continue  # nobody sees it, and it takes time beside what is measured
             self._progress.update(line, said=_last_line(place))
             if time.monotonic() - counted > _COUNT_EVERY:
                 counted = time.monotonic()

@@ -162,4 +162,4 @@ def _short(value: Any) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return str(value)

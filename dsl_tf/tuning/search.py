@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,36 @@ from ml_collections import config_dict
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from dsl_tf import children
+from dsl_tf import children, config_files
 from dsl_tf.errors import UserError
 from dsl_tf.plugins import choose
 from dsl_tf.tuning import space as spaces
 
 DATABASE = "trials.db"
 
-#: What a trial that is taken again has: the number that it had before.
-_AGAIN = "again"
+#: What a trial that is taken again has: the number that it had before, and whether that
+#: one, or one before it, was killed.
+_INSTEAD, _KILLED = "instead_of", "killed"
 
-SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
-    "qmc": lambda seed: optuna.samplers.QMCSampler(seed=seed),
+
+def _qmc(seed: int, trial: int) -> optuna.samplers.BaseSampler:
+    """One sequence for all trials, whose places are counted in the database."""
+    del trial
+    with warnings.catch_warnings():
+        # That its interface may change is nothing to the user of a search.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.QMCSampler(seed=seed)
+
+
+#: From the seed of a search and the number of a trial, which is drawn in a process of
+#: its own and would else be drawn as the one before.
+SAMPLERS: Mapping[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed, trial: optuna.samplers.TPESampler(
+        seed=seed + trial, multivariate=True
+    ),
+    "random": lambda seed, trial: optuna.samplers.RandomSampler(seed=seed + trial),
+    "cmaes": lambda seed, trial: optuna.samplers.CmaEsSampler(seed=seed + trial),
+    "qmc": _qmc,
 }
 PRUNERS: Mapping[str, Callable[[], optuna.pruners.BasePruner]] = {
     "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
@@ -68,9 +84,8 @@ class Search:
             load_if_exists=True,
             pruner=pruner,
         )
-        # A seed of its own for each trial: each is drawn in a new process.
         sampler = choose(SAMPLERS, self.sampler, "sampler")
-        study.sampler = sampler(self.config.seeds[0] + len(study.trials))
+        study.sampler = sampler(self.config.seeds[0], len(study.trials))
         asked = self._asked()
         if not study.trials and "asked" not in study.user_attrs:
             study.set_user_attr("asked", asked)
@@ -96,8 +111,9 @@ def run(
 ) -> optuna.Study:
     """Take trials, one after the other, until there are so many.
 
-    A trial that an earlier process did not end is taken again, once: one that is killed
-    each time, as it needs too much memory, has failed.
+    A trial that an earlier process did not end is taken again. One that is killed
+    twice, as it needs too much memory, has failed; Ctrl-C may come as often as it
+    likes.
 
     Args:
       search: what is searched.
@@ -106,18 +122,7 @@ def run(
       said: is given each trial that has ended.
     """
     study = search.study()
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        if _AGAIN not in trial.user_attrs:
-            study.enqueue_trial(trial.params, {_AGAIN: trial.number})
-            continue
-        failed = optuna.create_trial(
-            state=TrialState.FAIL,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs={"error": "Its process was killed twice."},
-        )
-        study.add_trial(failed)
+    _take_up(study)
     log = search.folder / "trials.log"
     known = _ended(study)
     while len(known) < trials:
@@ -128,6 +133,11 @@ def run(
         ):
             process.wait()
         ended = _ended(study)
+        if len(ended) == len(known) and _running(study):
+            _take_up(study)  # it was killed
+            ended = _ended(study)
+            if len(ended) == len(known):
+                continue
         if len(ended) == len(known):
             raise UserError(
                 "A trial must end, if only with a line that refuses it. Received: exit "
@@ -137,6 +147,36 @@ def run(
             said(ended[number])
         known = ended
     return study
+
+
+def _running(study: optuna.Study) -> bool:
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def _take_up(study: optuna.Study) -> None:
+    """Ask again for the trials that were broken off."""
+    trials = study.get_trials()
+    retaken = {trial.user_attrs.get(_INSTEAD) for trial in trials}
+    for trial in trials:
+        killed = trial.state is TrialState.RUNNING
+        if killed:
+            study.tell(trial.number, state=TrialState.FAIL)
+        elif trial.state is not TrialState.FAIL or "error" in trial.user_attrs:
+            continue
+        if trial.number in retaken:
+            continue
+        attributes = {_INSTEAD: trial.number}
+        before = trial.user_attrs.get(_KILLED, False)
+        if killed and before:
+            failed = optuna.create_trial(
+                state=TrialState.FAIL,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs=attributes | {"error": "Its process was killed twice."},
+            )
+            study.add_trial(failed)
+        else:
+            study.enqueue_trial(trial.params, attributes | {_KILLED: killed or before})
 
 
 def _ended(study: optuna.Study) -> dict[int, FrozenTrial]:
@@ -152,4 +192,10 @@ def _ended(study: optuna.Study) -> dict[int, FrozenTrial]:
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if before["asked"]["space"] != now["space"]:
         return f"which varies {'; '.join(before['asked']['space'])}"
-    return "whose config is another"
+    old, new = map(_flat, (before["asked"]["config"], now["config"]))
+    key = next(k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k))
+    return f"whose `{key}` is {old.get(key)!r}, not {new.get(key)!r}"
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    return config_files.flatten(config_dict.ConfigDict(values))

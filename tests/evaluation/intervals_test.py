@@ -48,6 +48,15 @@ def test_a_single_user_has_a_point():
     assert intervals.bootstrap({}, 0) == {}
 
 
+def test_what_is_missing_is_not_compared():
+    """Nothing is on either side of it, which was taken for a sure difference."""
+    sample = values(0)
+    other = sample.copy()
+    other[3] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        intervals.paired_bootstrap(sample, other, 0)
+
+
 def test_paired_bootstrap_sees_a_small_but_steady_difference():
     base = values(0)
     difference, low, high, p_value = intervals.paired_bootstrap(base + 0.01, base, 0)

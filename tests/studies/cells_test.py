@@ -1,5 +1,8 @@
 """How far a cell is, and why it failed."""
 
+import json
+import shutil
+
 import pytest
 
 from dsl_tf.errors import UserError
@@ -37,6 +40,38 @@ def test_a_killed_process_says_so(place):
     place.log.write_text("epoch 1/2\n")
     place.fail(-9)
     assert place.error == "killed by signal 9, after: epoch 1/2"
+
+
+def test_a_failure_has_its_own_attempts_reason(place):
+    """A process that was killed before it said a word had the one before's."""
+    place.begin()
+    place.log.write_text("Error: The disk is full.\n")
+    place.fail(2)
+    since = place.begin()
+    place.fail(-9, since)
+    assert place.error == "killed by signal 9, after: it printed nothing"
+
+
+def test_instructions_of_a_run_that_was_deleted_do_not_count(place, finish):
+    finish(place)
+    place.counts.write_text("1,,instructions:u\n")
+    place.begin()
+    assert place.counts.exists()
+    shutil.rmtree(place.folder)
+    place.begin()
+    assert not place.counts.exists()
+
+
+def test_a_run_older_than_a_key_had_its_default(place, finish):
+    finish(place)
+    file = place.folder / "config.json"
+    settings = json.loads(file.read_text())
+    asked = settings["config"]["growth"].pop("second_moment")
+    file.write_text(json.dumps(settings))
+    place.check()
+    place.cell.config.growth.second_moment = "zero" if asked != "zero" else "row"
+    with pytest.raises(UserError, match=r"growth\.second_moment"):
+        place.check()
 
 
 def test_another_run_in_the_folder_is_refused(place, finish, places):

@@ -43,6 +43,15 @@ def test_lines_are_means_over_seeds_and_levels_lie_flat(lines, frame):
     assert list(level.get_ydata()) == pytest.approx([0.425, 0.425])
 
 
+def test_the_caption_says_which_cells_are_missing(lines, frame):
+    """A line from .6 to .8 looks like one with a point at .7."""
+    assert lines.show(frame, {}).caption == (
+        "Recall. Of 6 cells 1 failed and 1 not done."
+    )
+    done = frame[frame["status"] == "done"]
+    assert lines.show(done, {}).caption == "Recall."
+
+
 def test_a_level_has_the_colour_of_its_curve_and_says_whose_it_is(frame):
     axis = "sparsity.update_interval"
     frame[axis] = [None, None, 1000.0, 1000.0, None, None]

@@ -172,6 +172,26 @@ def test_cells_are_compared_with_the_dense_one_of_their_model_and_training(
     assert list(found.notna()) == [False, compared]
 
 
+def test_cells_of_other_data_are_not_compared_and_say_so(finished):
+    """The same config, but its file had more lines when the later cell ran."""
+    config = finished[2].folder / "config.json"
+    settings = json.loads(config.read_text())
+    settings["data"]["fingerprint"] = "e" * 64
+    config.write_text(json.dumps(settings))
+    frame = gathered.frame("x", finished, gathered.runs(finished))
+    assert (
+        list(frame["recall@20_p_value"].notna()) == [False] * 3 + [True] + [False] * 2
+    )
+    assert "Its data are not those of the dense cell" in frame["warnings"][2]
+    assert frame["warnings"][3] == ""
+
+
+def test_a_method_by_its_other_spelling(tmp_path):
+    grid = {"config": "configs/mf.py:demo", "method.name": "item-knn"}
+    places = [Place(tmp_path, cell) for cell in cells(Study("", "", [grid]))]
+    assert list(gathered.frame("x", places, {})["sparsity"]) == [0.0]
+
+
 def test_known_comparisons_are_not_made_again(finished):
     known = {}
     first = gathered.frame("x", finished, gathered.runs(finished), known)

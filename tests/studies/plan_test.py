@@ -30,17 +30,32 @@ def test_blocks_are_products_and_seeds_come_last(study):
     ]
 
 
-def test_a_cell_is_a_command_of_its_config(study, tmp_path):
+def test_a_cell_is_a_command_of_its_config(study):
     cell = cells(study)[-1]
     assert (cell.config.sparsity.target, cell.config.train.epochs) == (0.8, 2)
     assert cell.config.seeds == (1,)
-    command = shlex.split(cell.command(tmp_path / "a folder"))
+    command = shlex.split(cell.command)
     assert command[:3] == ["python", "-m", "dsl_tf.main"]
     assert "--config=configs/mf.py:demo" in command
     assert "--config.sparsity.target=0.8" in command
-    assert command[-1] == f"--output_dir={tmp_path / 'a folder'}"
+    # Not the cell's own folder, which holds a run.
+    assert command[-1] == f"--output_dir=saved_models/{cell.name}"
     parsed = flags.parse(["main", *command[3:]])
     assert parsed.config.to_json() == cell.config.to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "received"),
+    [
+        ({"grid": ()}, "Received: none"),
+        ({"seeds": ()}, r"seed=\(\)"),
+        ({"grid": ({"config": FILE, "export.formats": ()},)}, r"export.formats=\(\)"),
+    ],
+)
+def test_nothing_to_run_is_told(study, changes, received):
+    """A block with an empty axis was gone without a word."""
+    with pytest.raises(UserError, match=received):
+        cells(dataclasses.replace(study, **changes))
 
 
 def test_a_cell_of_two_blocks_is_one(study):

@@ -1,6 +1,7 @@
 """How long is left of a study."""
 
 import json
+import time
 
 import pytest
 
@@ -72,6 +73,28 @@ def test_the_plan_is_as_wrong_for_a_cell_as_for_the_most_alike(places, finish):
     # Its other seed takes what it took, the four others twice what was planned.
     left = remaining.seconds()
     assert left == pytest.approx(200 + 3 * 200 + 2000)
+
+
+def test_what_runs_has_less_left_by_and_by(places, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    planned = {place.cell.name: 100.0 for place in places}
+    remaining = Remaining(places, 1, lambda: planned)
+    remaining.begun(places[0])
+    assert remaining.seconds() == pytest.approx(600)
+    now[0] += 70
+    assert remaining.seconds() == pytest.approx(530)
+    now[0] += 1000  # longer than was planned
+    assert remaining.seconds() == pytest.approx(500)
+
+
+def test_a_resumed_cell_took_what_all_of_its_processes_did(places, finish):
+    """The last tenth of a run was taken for a whole one."""
+    remaining = Remaining(places[:2], 1)
+    finish(places[0])
+    _took(places[0], 900.0)
+    remaining.measured(places[0], 95.0)
+    assert remaining.seconds() == pytest.approx(930)
 
 
 def test_nothing_is_left_of_a_finished_study(places, finish):

@@ -1,5 +1,6 @@
 """A search in a folder, and what is written of it."""
 
+import dataclasses
 import json
 
 import matplotlib.image
@@ -12,6 +13,7 @@ from optuna.trial import TrialState
 from dsl_tf import config_files
 from dsl_tf.errors import UserError
 from dsl_tf.tuning import findings, space
+from dsl_tf.tuning import search as search_module
 from dsl_tf.tuning.search import Search, run
 
 
@@ -56,7 +58,7 @@ def test_another_search_in_the_folder_is_refused(search):
         Search(search.folder, search.config, other).study()
     config = search.config.copy_and_resolve_references()
     config.model.embedding_dim = 8
-    with pytest.raises(UserError, match="whose config is another"):
+    with pytest.raises(UserError, match=r"whose `model.embedding_dim` is 64, not 8"):
         Search(search.folder, config, search.space).study()
     assert len(Search(search.folder, search.config, search.space).study().trials) == 1
 
@@ -65,6 +67,15 @@ def test_another_search_in_the_folder_is_refused(search):
 def test_unknown_samplers_and_pruners(search, sampler, pruner):
     with pytest.raises(UserError, match="must be one of"):
         Search(search.folder, search.config, search.space, sampler, pruner).study()
+
+
+@pytest.mark.parametrize("sampler", search_module.SAMPLERS)
+@pytest.mark.parametrize("pruner", ["halving", "none"])
+def test_every_sampler_draws(search, sampler, pruner):
+    """CMA-ES needed a package that was not installed with this one."""
+    search = dataclasses.replace(search, sampler=sampler, pruner=pruner)
+    drawn = [_take(search, value)["train.learning_rate"] for value in (0.1, 0.3, 0.2)]
+    assert len(set(drawn)) == 3
 
 
 def test_findings(search):
@@ -102,6 +113,25 @@ def test_lines(search):
         state=TrialState.PRUNED, intermediate_values={1: 0.125, 2: 0.5}
     )
     assert findings.line(pruned).split()[2] == "0.5000"  # the last it reached
+
+
+def test_a_trial_that_ctrl_c_ended_is_taken_again_each_time(search):
+    """Optuna keeps it as failed: the config as it is was never tried."""
+    own = {"train.epochs": 20, "train.learning_rate": 5e-3}
+
+    def interrupted(trial):
+        space.draw(trial, search.space)
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            search.study().optimize(interrupted, n_trials=1)
+        study = run(search, 0, (), print)
+        assert study.trials[-2].state is TrialState.FAIL
+        assert study.trials[-2].params == own
+    assert len(study.trials) == 4
+    assert _take(search, 0.1) == own
+    assert _take(search, 0.1) != own
 
 
 def test_a_trial_that_is_killed_is_taken_again_once(search):
