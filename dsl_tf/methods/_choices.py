@@ -34,11 +34,17 @@ class Choices:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "choices.json"
 
+    def known(self, name: str) -> Choice:
+        """A choice that was made before.
+
+        Raises:
+          KeyError: it was not.
+        """
+        return Choice(**self._read()[name])
+
     def get(self, name: str, compute: Callable[[], Any]) -> Choice:
         """The choice of a name; it is computed where it is not known."""
-        known = {}
-        if self._path.exists():
-            known = json.loads(self._path.read_text("utf-8"))
+        known = self._read()
         if name not in known:
             size.reset_peak()
             begun = time.perf_counter()
@@ -47,3 +53,9 @@ class Choices:
             known[name] = Choice(value, seconds, size.peak_rss_bytes())._asdict()
             write_json(self._path, known)
         return Choice(**known[name])
+
+    def _read(self) -> dict[str, Any]:
+        if not self._path.exists():
+            return {}
+        known: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
+        return known

@@ -11,7 +11,6 @@ from dsl_tf.accounting.cost import untrained
 from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods import _pretraining
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone
@@ -19,22 +18,18 @@ from dsl_tf.methods._tasks import (
     CHOICE,
     REFIT,
     SELECT,
+    MakeCompanion,
+    MakeTables,
     Metrics,
     Pass,
     Plan,
     Task,
 )
-from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
 
 T = TypeVar("T")
-
-#: Makes the tables of a config for a split, from a seed: what is dense or sparse.
-MakeTables = Callable[[config_dict.ConfigDict, Split, int], TableFactory]
-#: Makes what goes along with a pass, from a config, the steps planned and a seed.
-MakeCompanion = Callable[[config_dict.ConfigDict, int, int], Companion]
 
 
 class Passes(abc.ABC):
@@ -257,6 +252,16 @@ class Passes(abc.ABC):
             price = untrained(name, choice.seconds, choice.peak_rss_bytes, taken)
             self.taken.append(Pass(name, state, price))
         return choice.value
+
+    def chosen(self, name: str, config: config_dict.ConfigDict) -> Any:
+        """In a refit, what `choose` found out the first time.
+
+        Raises:
+          UserError: nothing could be: the split of the first time has no validation
+            part.
+        """
+        self.check_validation(config)
+        return self._choices.known(name).value
 
     def best_of(
         self,

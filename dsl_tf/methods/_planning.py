@@ -9,8 +9,8 @@ from dsl_tf.accounting import cost
 from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.methods._models import Start, make_model
-from dsl_tf.methods._passes import MakeCompanion, MakeTables, Passes
-from dsl_tf.methods._tasks import SELECT, Metrics, Pass
+from dsl_tf.methods._passes import Passes
+from dsl_tf.methods._tasks import SELECT, MakeCompanion, MakeTables, Metrics, Pass
 from dsl_tf.training.evaluator import selection_metric
 from dsl_tf.training.state import TrainingState
 

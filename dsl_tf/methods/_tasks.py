@@ -5,11 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import rich.console
+from ml_collections import config_dict
 
 from dsl_tf.accounting.cost import PassCost
+from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods._models import Start
+from dsl_tf.training.companions import Companion
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
+
+#: Makes the tables of a config for a split, from a seed: what is dense or sparse.
+MakeTables = Callable[[config_dict.ConfigDict, Split, int], TableFactory]
+#: Makes what goes along with a pass, from a config, the steps planned and a seed.
+MakeCompanion = Callable[[config_dict.ConfigDict, int, int], Companion]
 
 #: Metric to its mean over users.
 Metrics = dict[str, float]

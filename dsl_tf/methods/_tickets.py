@@ -6,24 +6,17 @@ go back to some weights, train again. `magnitude_pruning`, `without_rewinding` a
 `lottery_ticket` differ in how often, and in what they go back to.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from ml_collections import config_dict
 
 from dsl_tf import streams
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.methods import _weights, base, dsl
+from dsl_tf.methods._weights import State
 from dsl_tf.plugins import choose
-from dsl_tf.sparsity.initialization import GivenMask
-from dsl_tf.types import Split
-
-#: The tables and the network of a model.
-State = tuple[dict[str, np.ndarray], list[np.ndarray]]
 
 
 def sparsities(target: float, share: float) -> list[float]:
@@ -70,64 +63,24 @@ def train(
     initial: list[State] = []
 
     def keep(model: Backbone) -> None:
-        initial.append(_state(model))
-        passes.held_bytes = nbytes(initial[0])
+        initial.append(State.of(model))
+        passes.held_bytes = initial[0].nbytes
 
-    model = passes.backbone(config, make_dense, start=keep, name="dense")
+    model = passes.backbone(config, dsl.make_dense, start=keep, name="dense")
     masks = None
     for number, target in enumerate(targets, start=1):
-        trained = _state(model)
+        trained = State.of(model)
         del model  # two at a time would double the memory
-        masks = _weights.largest(trained[0], target, masks)
+        masks = _weights.largest(trained.tables, target, masks)
         fresh = _fresh(passes, config, number)
         begins = weights_of_round(initial[0], fresh, trained)
         del trained
-        others = nbytes(begins) if begins is not initial[0] else 0
+        others = begins.nbytes if begins is not initial[0] else 0
         others += sum(mask.nbytes for mask in masks.values())
-        passes.held_bytes = nbytes(initial[0]) + others
-        start = starting_from(begins)
+        passes.held_bytes = initial[0].nbytes + others
         name = base.SELECT if number == len(targets) else f"round_{number}"
-        model = passes.one(name, config, given(masks), start=start)
+        model = passes.one(name, config, dsl.given(masks), start=begins.give)
     return model
-
-
-def make_dense(config: config_dict.ConfigDict, split: Split, seed: int) -> DenseTables:
-    """Dense tables of the same names and shapes as the sparse ones."""
-    del seed
-    return DenseTables(split.num_users, split.num_items, dsl.joint(config))
-
-
-def given(masks: dict[str, np.ndarray]) -> base.MakeTables:
-    """Makes sparse tables with masks that are known."""
-
-    def make_tables(
-        config: config_dict.ConfigDict, split: Split, seed: int
-    ) -> SparseTables:
-        return dataclasses.replace(
-            dsl.make_tables(config, split, seed),
-            masks=lambda name, *_: GivenMask(masks[name]),
-        )
-
-    return make_tables
-
-
-def _state(model: Backbone) -> State:
-    return _weights.tables(model), _weights.network(model)
-
-
-def nbytes(state: State) -> int:
-    """Bytes of a state."""
-    return sum(each.nbytes for each in (*state[0].values(), *state[1]))
-
-
-def starting_from(state: State) -> base.Start:
-    """Gives a new model a state, sparse tables where they are active."""
-
-    def start(model: Backbone) -> None:
-        _weights.set_tables(model, state[0])
-        _weights.set_network(model, state[1])
-
-    return start
 
 
 def _fresh(
@@ -135,7 +88,7 @@ def _fresh(
 ) -> Callable[[], State]:
     """Draws weights that no other round starts from."""
     seed = streams.key(passes.seed, f"rewind/{number}")
-    return lambda: _state(passes.untrained(config, make_dense, seed=seed))
+    return lambda: State.of(passes.untrained(config, dsl.make_dense, seed=seed))
 
 
 #: Of the initial state, one newly drawn, and the one trained last: which.

@@ -14,8 +14,8 @@ from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
 from dsl_tf.methods._models import Start, make_model
-from dsl_tf.methods._passes import MakeCompanion, MakeTables, Passes
-from dsl_tf.methods._tasks import SELECT, Pass, Plan
+from dsl_tf.methods._passes import Passes
+from dsl_tf.methods._tasks import SELECT, MakeCompanion, MakeTables, Pass, Plan
 from dsl_tf.training import checkpoints
 from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric

@@ -1,6 +1,7 @@
 """What a method takes from one model to another: tables, masks and networks."""
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,33 @@ from dsl_tf.layers.tables import DenseEmbedding, Tables
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.selection import Scores, highest
 from dsl_tf.storage.slots import Slot
+
+
+class State(NamedTuple):
+    """The weights of a model, for another one.
+
+    Attributes:
+      tables: float32 [rows, width] by name.
+      network: what is not in tables, in the model's order.
+    """
+
+    tables: dict[str, np.ndarray]
+    network: list[np.ndarray]
+
+    @classmethod
+    def of(cls, model: Backbone) -> "State":
+        """That of a model."""
+        return cls(tables(model), network(model))
+
+    def give(self, model: Backbone) -> None:
+        """Give it to another one, sparse tables where they are active."""
+        set_tables(model, self.tables)
+        set_network(model, self.network)
+
+    @property
+    def nbytes(self) -> int:
+        """Its bytes."""
+        return sum(each.nbytes for each in (*self.tables.values(), *self.network))
 
 
 def tables(model: Backbone) -> dict[str, np.ndarray]:

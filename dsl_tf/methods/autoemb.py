@@ -68,7 +68,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         return Alternation(ControllerSteps(HeldOut(split, config, seed), rate))
 
     if not len(split.validation):
-        found = passes.choose("mixtures", lambda: HeldOut(split, config, passes.seed))
+        found = passes.chosen("mixtures", config)
         return passes.backbone(config, mixed_as(found), Making)
     model = passes.backbone(config, make_tables, alternation)
     if config.train.refit:

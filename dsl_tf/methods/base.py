@@ -28,9 +28,9 @@ from dsl_tf.errors import check_keys
 from dsl_tf.methods import _budget
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone, make_model
-from dsl_tf.methods._passes import MakeTables, Passes
+from dsl_tf.methods._passes import Passes
 from dsl_tf.methods._planning import Counted, Planning
-from dsl_tf.methods._tasks import CHOICE, REFIT, SELECT, Metrics, Pass, Task
+from dsl_tf.methods._tasks import CHOICE, REFIT, SELECT, MakeTables, Metrics, Pass, Task
 from dsl_tf.methods._training import ReadBack, Training
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split

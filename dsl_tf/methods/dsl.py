@@ -1,16 +1,20 @@
 """Dynamic Sparse Learning (Wang et al., WSDM 2024, sec. 3.1, Algorithm 1)."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.callbacks import DynamicSparseTraining
 from dsl_tf.errors import check_keys
-from dsl_tf.layers.tables import SparseTables
+from dsl_tf.layers.tables import DenseTables, SparseTables
 from dsl_tf.methods import _budget, base
 from dsl_tf.plugins import choose
 from dsl_tf.sparsity import growth, pruning
+from dsl_tf.sparsity.initialization import GivenMask
 from dsl_tf.training.companions import Explorations
 from dsl_tf.types import Split
 
@@ -43,6 +47,24 @@ def make_tables(
         joint=joint(config),
         seed=seed,
     )
+
+
+def make_dense(config: config_dict.ConfigDict, split: Split, seed: int) -> DenseTables:
+    """Dense tables of the same names and shapes as the sparse ones."""
+    del seed
+    return DenseTables(split.num_users, split.num_items, joint(config))
+
+
+def given(masks: Mapping[str, np.ndarray]) -> base.MakeTables:
+    """Makes sparse tables with masks that are known, bool [rows, width] by name."""
+
+    def make(config: config_dict.ConfigDict, split: Split, seed: int) -> SparseTables:
+        return dataclasses.replace(
+            make_tables(config, split, seed),
+            masks=lambda name, *_: GivenMask(masks[name]),
+        )
+
+    return make
 
 
 def joint(config: config_dict.ConfigDict) -> bool:

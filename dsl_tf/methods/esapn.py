@@ -98,7 +98,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         if config.train.refit:
             passes.choose("sizes", functools.partial(sizes, model))
     else:
-        found = passes.choose("sizes", lambda: HeldOut(split, config, passes.seed))
+        found = passes.chosen("sizes", config)
         model = passes.backbone(config, of_sizes(found), Making)
     found = sizes(model)
     used = [layer.used() for layer in chosen_layers(model)]

@@ -19,7 +19,7 @@ from ml_collections import config_dict
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError, check_keys
 from dsl_tf.layers.pruned import PrunedEmbedding, PrunedTables
-from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
+from dsl_tf.methods import _budget, _weights, base, dsl
 from dsl_tf.training.companions import Companion, Spells, Thinning
 from dsl_tf.types import Split
 
@@ -47,18 +47,11 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     A pretraining is dense: there the schedule would begin, and end, twice.
     """
     check(config)
-    model = passes.backbone(
-        config, make_tables, companion, make_first=_tickets.make_dense
-    )
-    tables, network = _weights.tables(model), _weights.network(model)
+    model = passes.backbone(config, make_tables, companion, make_first=dsl.make_dense)
+    trained = _weights.State.of(model)
     masks = {layer.name: layer.mask.numpy() for layer in pruned_layers(model)}
     del model  # two at a time would double the memory
-
-    def trained(new: Backbone) -> None:
-        _weights.set_tables(new, tables)
-        _weights.set_network(new, network)
-
-    return passes.untrained(config, _tickets.given(masks), trained)
+    return passes.untrained(config, dsl.given(masks), trained.give)
 
 
 def make_tables(

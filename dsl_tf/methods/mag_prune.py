@@ -14,7 +14,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _budget, _tickets, _weights, base
+from dsl_tf.methods import _budget, _weights, base, dsl
 from dsl_tf.sparsity import initialization
 from dsl_tf.training.evaluator import selection_metric
 
@@ -36,7 +36,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         before the pass.
     """
     sparsity = config.sparsity.target
-    new = _weights.tables(passes.untrained(config, _tickets.make_dense))
+    new = _weights.tables(passes.untrained(config, dsl.make_dense))
     most = min(most_protected(table.shape, sparsity) for table in new.values())
     del new  # two at a time would double the memory
     protected = config.method.mag_prune.protected
@@ -47,25 +47,20 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         )
     if protected < 0:
         passes.check_validation(config)
-    model = passes.backbone(config, _tickets.make_dense)
-    tables, network = _weights.tables(model), _weights.network(model)
+    model = passes.backbone(config, dsl.make_dense)
+    trained = _weights.State.of(model)
     if protected < 0:
         metric = selection_metric(config.evaluation.cutoffs)
 
         def quality(protected: int) -> float:
-            masks = protecting(tables, sparsity, protected)
-            pruned = {name: table * masks[name] for name, table in tables.items()}
+            masks = protecting(trained.tables, sparsity, protected)
+            pruned = {n: table * masks[n] for n, table in trained.tables.items()}
             _weights.set_tables(model, pruned)
             return passes.validation(model, config)[metric]
 
         protected = passes.choose("protected", lambda: peak(quality, most))
-    masks = protecting(tables, sparsity, protected)
-
-    def trained(new: Backbone) -> None:
-        _weights.set_tables(new, tables)
-        _weights.set_network(new, network)
-
-    pruned = passes.untrained(config, _tickets.given(masks), trained)
+    masks = protecting(trained.tables, sparsity, protected)
+    pruned = passes.untrained(config, dsl.given(masks), trained.give)
     passes.report_validation(pruned, config)
     return pruned
 

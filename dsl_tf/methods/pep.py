@@ -26,7 +26,7 @@ from dsl_tf.layers.soft_threshold import (
     SoftThresholdEmbedding,
     SoftThresholdTables,
 )
-from dsl_tf.methods import _budget, _tickets, _weights, base, dsl
+from dsl_tf.methods import _budget, _weights, base, dsl
 from dsl_tf.plugins import choose
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.selection import Scores, highest
@@ -58,23 +58,21 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """
     # Before a pretraining.
     choose(GRANULARITIES, config.method.pep.granularity, "method.pep.granularity")
-    initial: list[_tickets.State] = []
+    initial: list[_weights.State] = []
 
     def keep(model: Backbone) -> None:
         # V, not what is above the thresholds.
         tables = {each.name: each.embeddings.numpy() for each in thresholded(model)}
-        initial.append((tables, _weights.network(model)))
-        passes.held_bytes = _tickets.nbytes(initial[0])
+        initial.append(_weights.State(tables, _weights.network(model)))
+        passes.held_bytes = initial[0].nbytes
 
-    model = passes.backbone(
-        config, make_tables, Search, keep, "search", _tickets.make_dense
-    )
+    model = passes.backbone(config, make_tables, Search, keep, "search", dsl.make_dense)
     _tell(passes, model, config.sparsity.target)
     masks = found(model, config.sparsity.target)
     del model  # two at a time would double the memory
     passes.held_bytes += sum(mask.nbytes for mask in masks.values())
-    start = _tickets.starting_from(initial[0])
-    return passes.one(base.SELECT, config, _tickets.given(masks), start=start)
+    start = initial[0].give
+    return passes.one(base.SELECT, config, dsl.given(masks), start=start)
 
 
 def _tell(passes: base.Passes, model: keras.Model, sparsity: float) -> None:

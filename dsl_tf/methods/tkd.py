@@ -99,15 +99,11 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         model.loss_terms = (Distillation(topology, settings.weight),)
 
     taught = passes.backbone(student, dense.make_tables, start=start)
-    tables = _weights.tables(taught)
     added = {id(variable) for variable in taught.topology.weights}
     network = [v.numpy() for v in _weights.others(taught) if id(v) not in added]
-
-    def without_topology(model: Backbone) -> None:
-        _weights.set_tables(model, tables)
-        _weights.set_network(model, network)
-
-    return passes.untrained(student, dense.make_tables, without_topology)
+    without_topology = _weights.State(_weights.tables(taught), network)
+    del taught  # two at a time would double the memory
+    return passes.untrained(student, dense.make_tables, without_topology.give)
 
 
 def vectors(teacher: Backbone) -> Vectors:

@@ -194,7 +194,7 @@ def test_lightgcn_mixes_all_rows_in_each_step(task):
 
 def test_it_needs_validation_and_pairs(config, task, small_split):
     split = dataclasses.replace(small_split, validation=empty_interactions())
-    with pytest.raises(UserError, match="learns sizes on validation"):
+    with pytest.raises(UserError, match="chooses on validation"):
         base.train(dataclasses.replace(task, split=split), config, autoemb.train)
     cdae = config_files.load(config_files.find("cdae.py"), "own")
     cdae.method.name = "autoemb"

@@ -258,7 +258,7 @@ def test_it_needs_validation_pairs_and_a_size_within_the_budget(
     config, task, small_split
 ):
     split = dataclasses.replace(small_split, validation=empty_interactions())
-    with pytest.raises(UserError, match="learns sizes on validation"):
+    with pytest.raises(UserError, match="chooses on validation"):
         base.train(dataclasses.replace(task, split=split), config, esapn.train)
     cdae = config_files.load(config_files.find("cdae.py"), "own")
     cdae.method.name = "esapn"

@@ -5,7 +5,7 @@ import pytest
 import rich.console
 
 from dsl_tf.errors import UserError
-from dsl_tf.methods import _training, _weights, base, mag_prune
+from dsl_tf.methods import _training, _weights, base, dsl, mag_prune
 from dsl_tf.types import empty_interactions
 
 
@@ -46,7 +46,9 @@ def test_it_is_the_trained_model_pruned(small_config, small_split, tmp_path):
     assert names == ["select", "choose_protected", "refit"]
     assert trained.passes[1].cost.seconds > 0
     dense = base.restore(
-        task, small_config, lambda passes, config: passes.one("select", config, _dense)
+        task,
+        small_config,
+        lambda passes, config: passes.one("select", config, dsl.make_dense),
     )
     values = _weights.tables(dense.model)
     for name, table in _weights.tables(trained.model).items():
@@ -60,8 +62,20 @@ def test_it_is_the_trained_model_pruned(small_config, small_split, tmp_path):
     assert trained.validated["recall@20"] != best
 
 
-def _dense(config, split, seed):
-    return mag_prune._tickets.make_dense(config, split, seed)
+@pytest.mark.parametrize("protected", [2, -1])
+def test_every_row_keeps_what_is_protected(mf_config, task, monkeypatch, protected):
+    """Given, or chosen: by these qualities three are best."""
+    mf_config.sparsity.target = 0.75  # four of sixteen, on average
+    mf_config.method.mag_prune.protected = protected
+    asked = []
+    monkeypatch.setattr(
+        mag_prune, "peak", lambda quality, most: asked.append(most) or 3
+    )
+    model = base.train(task, mf_config, mag_prune.train).model
+    for table in _weights.tables(model).values():
+        rows = np.count_nonzero(table, axis=1)
+        assert rows.min() == (3 if protected < 0 else 2) < rows.max()
+    assert asked == ([4] if protected < 0 else [])
 
 
 def test_protected_out_of_range_is_told_before_the_pass(

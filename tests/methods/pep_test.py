@@ -58,22 +58,33 @@ def test_a_search_that_gets_nowhere_takes_the_farthest_above(
         np.testing.assert_array_equal(weight.mask(), masks[name])
 
 
-def test_it_is_trained_from_the_initial_weights(small_config, task, monkeypatch):
+def test_it_is_trained_from_the_initial_weights(small_config, small_split, take):
+    """V, not what is above the thresholds, of which a tenth is nothing here."""
     small_config.train.epochs = 1
-    seen = []
-    start = pep._tickets.starting_from
+    small_config.method.pep.initial_threshold = -6.0
+    taken = take(pep.train, small_config)
+    fresh = pep.make_tables(small_config, small_split, 0)
+    model = base.make_backbone(small_split, small_config, fresh, 0)
+    began = taken.began["select"]
+    for layer in pep.thresholded(model):
+        mask = began.masks[layer.name]
+        expected = np.where(mask, layer.embeddings, 0.0)
+        np.testing.assert_array_equal(began.tables[layer.name], expected)
 
-    def watched(state):
-        seen.append(state)
-        return start(state)
 
-    monkeypatch.setattr(pep._tickets, "starting_from", watched)
-    base.train(task, small_config, pep.train)
-    fresh = base.make_backbone(
-        task.split, small_config, pep.make_tables(small_config, task.split, 0), 0
-    )
-    for layer in pep.thresholded(fresh):
-        np.testing.assert_array_equal(seen[0][0][layer.name], layer.embeddings)
+def test_a_search_outside_its_budget_says_so(small_config, task):
+    small_config.train.epochs = 1
+    trained = base.train(task, small_config, pep.train)
+    (said,) = trained.warnings
+    search = trained.passes[0].state.history[-1]["nnz"]
+    budget = sum(weight.nnz for weight in trained.model.sparse_weights())
+    assert f"with {search:,} weights above" in said
+    assert f"more than the {budget:,} asked for" in said
+    assert base.restore(task, small_config, pep.train).warnings == (said,)
+    assert not base.planned(task, small_config, pep.train)[0].cost.seconds
+    small_config.method.pep.update(granularity="row", initial_threshold=0.0)
+    other = dataclasses.replace(task, folder=task.folder / "other")
+    assert not base.train(other, small_config, pep.train).warnings
 
 
 def test_without_validation_it_ends_there_too(small_config, task):

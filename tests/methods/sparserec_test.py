@@ -24,6 +24,15 @@ def test_gradients_are_summed_over_the_whole_interval(small_config):
     assert callback.next_horizon == 20
 
 
+def test_what_grows_is_chosen_by_the_whole_interval(exchange, mf_config):
+    """Its last step pulls at another column."""
+    mf_config.method.sparserec.update(nmf=False, sampled_rows=1.0)
+    found = exchange(sparserec, 3, 9)
+    rows, columns = np.nonzero(found.grown)
+    assert len(rows) > 0
+    assert np.mean(columns == 3) > 0.9
+
+
 @pytest.mark.parametrize("budget", ["joint", "per_table"])
 def test_masks_are_those_of_the_factorisation(small_config, small_split, budget):
     small_config.sparsity.update(target=0.5, budget=budget)
