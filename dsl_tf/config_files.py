@@ -147,6 +147,13 @@ def override(
     return changed
 
 
+def sparsity(config: config_dict.ConfigDict) -> float:
+    """The `sparsity.target` of a config; 0 where its method leaves no weight out."""
+    name = config.method.name.replace("-", "_")
+    reads = plugins.literals("dsl_tf.methods", "READS_SPARSITY").get(name, True)
+    return float(config.sparsity.target) if reads else 0.0
+
+
 def completed(values: Mapping[str, Any]) -> config_dict.ConfigDict:
     """A config as a run recorded it, with defaults for keys newer than the run."""
     _packaged_folder()  # makes `dsl_tf.configs` known

@@ -128,8 +128,7 @@ def default_output_dir(config: config_dict.ConfigDict) -> str:
     data = config.data.name
     if config.data.path:
         data = Path(config.data.path).resolve().name.split(".")[0]
-    dense = config.method.name == "dense"
-    size = f"{0.0 if dense else config.sparsity.target:g}"
+    size = f"{config_files.sparsity(config):g}"
     if config.budget.bytes:
         size = f"{config.budget.bytes}-bytes"
     return f"saved_models/{config.model.name}-{data}-{config.method.name}-{size}"

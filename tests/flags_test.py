@@ -32,7 +32,8 @@ def test_training_with_defaults():
 @pytest.mark.parametrize("file", sorted(pathlib.Path("configs").glob("*.py")), ids=str)
 def test_commands_in_the_text_of_a_config_are_accepted(file):
     text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
-    joined = re.sub(r"\n {8}--", " --", text)
+    joined = re.sub(r" \\\n +", " ", text)  # as a shell does
+    assert not re.search(r"^ +--", joined, re.M), "a line without its end"
     commands = re.findall(r"^    python -m dsl_tf\.main (.+)$", joined, re.M)
     assert commands or file.stem in ("__init__", "base")
     for arguments in commands:

@@ -35,6 +35,9 @@ from dsl_tf.methods._held_out import HeldOut, Making, check_pairs, making_macs
 from dsl_tf.training.companions import Companion
 from dsl_tf.types import Split, StepSize
 
+#: `sparsity.target` is not read: no weight is left out.
+READS_SPARSITY = False
+
 SETTINGS = {
     # Candidates, as fractions of a table's width; at least 1 wide.
     "sizes": (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0),

@@ -8,7 +8,8 @@ and, where it has settings of its own, `SETTINGS`, their defaults by their names
 are the section `method.<its name>` of every config. What a search varies of them, and
 of what it shares with other methods, is its `SPACE`. One that can be held to a number
 of bytes has `within_bytes`, which of `_budget` it is; one that can learn from another
-run has `teacher_folder`, which of a config that is. It takes its passes one after the
+run has `teacher_folder`, which of a config that is; one that leaves no weight out says
+`READS_SPARSITY = False`. It takes its passes one after the
 other and returns the model to test and to export. Everything that it hands from one
 pass to the next it makes anew from the models of the passes, so that a run that was
 stopped goes on, and a finished one is read back, by the same function.

@@ -7,6 +7,9 @@ from dsl_tf.layers.tables import DenseTables
 from dsl_tf.methods import base
 from dsl_tf.types import Split
 
+#: `sparsity.target` is not read: no weight is left out.
+READS_SPARSITY = False
+
 
 def make_tables(config: config_dict.ConfigDict, split: Split, seed: int) -> DenseTables:
     """Plain Keras embeddings."""

@@ -23,6 +23,9 @@ from dsl_tf.errors import UserError, check_keys
 from dsl_tf.methods import base
 from dsl_tf.types import Split
 
+#: `sparsity.target` is not read: no weight is left out.
+READS_SPARSITY = False
+
 SETTINGS = {
     # λ; 0: chosen on validation.
     "regularization": 0.0,

@@ -21,6 +21,9 @@ from dsl_tf.errors import check_keys
 from dsl_tf.methods import base
 from dsl_tf.types import Split
 
+#: `sparsity.target` is not read: no weight is left out.
+READS_SPARSITY = False
+
 SETTINGS = {
     # k, of each item; 0: k and h are chosen on validation.
     "neighbours": 0,

@@ -7,6 +7,9 @@ from dsl_tf.backbones._popularity import Popularity
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.methods import base
 
+#: `sparsity.target` is not read: no weight is left out.
+READS_SPARSITY = False
+
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One count."""

@@ -14,6 +14,9 @@ from dsl_tf.export.quantize import INT4_LIMIT, INT8_LIMIT, quantize_rows
 from dsl_tf.methods import _budget, _weights, base, dense
 from dsl_tf.plugins import choose
 
+#: `sparsity.target` is not read: no weight is left out.
+READS_SPARSITY = False
+
 SETTINGS = {
     # Of a code: 8 or 4.
     "bits": 8,

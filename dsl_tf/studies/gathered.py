@@ -21,9 +21,6 @@ LABELS = ("study", "cell", "backbone", "data", "method", "sparsity", "seed")
 #: The method that others are compared with, user by user.
 BASELINE = "dense"
 
-#: Methods that leave no weight out and do not read `sparsity.target`.
-_WITHOUT_SPARSITY = (BASELINE, "quantised", "autoemb", "popularity", "item_knn", "ease")
-
 #: Columns of the comparison, each `<metric>_<one of these>`.
 COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 
@@ -151,11 +148,9 @@ def axes(table: pd.DataFrame) -> list[str]:
 def _labels(name: str, place: Place) -> dict[str, Any]:
     cell = place.cell
     config = cell.config
-    sparsity = float(config.sparsity.target)
+    sparsity = config_files.sparsity(config)
     if config.budget.bytes:
         sparsity = math.nan  # what the bytes leave
-    elif config.method.name.replace("-", "_") in _WITHOUT_SPARSITY:
-        sparsity = 0.0
     labels = {
         "study": name,
         "cell": cell.name,
