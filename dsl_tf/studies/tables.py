@@ -1,6 +1,7 @@
 """Tables of a study: means over seeds, with the paper's numbers beside them."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +124,9 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}"}
 )
 
+#: Between a number and its unit.
+_UNIT = re.compile(r"(?<=\d) (?=[A-Za-z])")
+
 #: After a metric that differs from that of the dense model.
 _SIGNIFICANT = "*"
 
@@ -173,8 +177,11 @@ class TextTable(NamedTuple):
         return "\n".join([self.caption, "", *lines, ""])
 
     def html(self) -> str:
-        """As a part of a page."""
-        return _HTML.render(table=self)
+        """As a part of a page, where no number is parted from its unit."""
+        rows = [
+            [_UNIT.sub("\N{NO-BREAK SPACE}", cell) for cell in r] for r in self.rows
+        ]
+        return _HTML.render(table=self._replace(rows=rows))
 
 
 _HTML = jinja2.Environment(autoescape=True).from_string(
