@@ -7,6 +7,10 @@ python -m dsl_tf.study --config=configs/studies/figure5.py
 from dsl_tf.configs.studies import base
 from dsl_tf.studies.curves import Loss
 from dsl_tf.studies.plan import Study
+from dsl_tf.studies.tables import NDCG, RECALL, SECONDS, Table
+
+#: What tells curves apart.
+_BY = ("method", "sparsity.initial_update_ratio", "sparsity.update_interval")
 
 
 def get_config(size: str = "full") -> Study:
@@ -39,14 +43,18 @@ def get_config(size: str = "full") -> Study:
             Loss(
                 f"figure5_{name}",
                 f"Training loss by epoch on {name}, at half the weights.",
-                by=(
-                    "method",
-                    "sparsity.initial_update_ratio",
-                    "sparsity.update_interval",
-                ),
+                by=_BY,
                 panels="backbone",
                 where={"data": name},
             )
             for name in dict.fromkeys(file.partition(":")[2] for file in files)
+        ]
+        + [
+            Table(
+                "figure5",
+                "What the curves end in.",
+                rows=("backbone", "data", *_BY),
+                values=(RECALL, NDCG, SECONDS),
+            )
         ],
     )
