@@ -111,8 +111,8 @@ def test_the_page_sorts_numbers_by_what_they_are(frame):
     table = Table("t", "", rows=("method", "sparsity"), values=(TRAINING_MACS,))
     page = table.show(frame, {}).html()
     assert re.findall(r'data-value="([^"]*)" class="number">([^<]*)<', page) == [
-        ("41000000.0", "41.00 MMAC ± 0.00 MAC"),
-        ("3000000000.0", "3.00 GMAC ± 0.00 MAC"),
+        ("41000000.0", "41.00\N{NO-BREAK SPACE}MMAC ± 0.00\N{NO-BREAK SPACE}MAC"),
+        ("3000000000.0", "3.00\N{NO-BREAK SPACE}GMAC ± 0.00\N{NO-BREAK SPACE}MAC"),
         ("", "failed"),
     ]
 
