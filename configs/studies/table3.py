@@ -44,9 +44,13 @@ def get_config(size: str = "full") -> Study:
     if size == "quick":
         # Half of what is left in each round: three rounds instead of sixteen.
         rounds = {f"method.{name}.share": 0.5 for name in _ROUNDS}
-        grid = _blocks("configs/mf.py:demo", (0.8,), {})
-        table = _table("table3", "sparsity", {})
-        return _study(grid, (0,), base.FEW_VALIDATIONS | rounds, table)
+        files = base.files(("mf",), base.QUICK_DATA)
+        grid = [block for file in files for block in _blocks(file, (0.8,), {})]
+        tables = [
+            _table(f"table3_{name}", "sparsity", {"data": name})
+            for name in base.QUICK_DATA
+        ]
+        return _study(grid, (0,), base.FEW_VALIDATIONS | rounds, *tables)
     grid = [
         *_blocks("configs/mf.py:ml-1m", (0.5, 0.8, 0.9), {}),
         *_blocks("configs/neumf.py:ml-1m", (0.5, 0.8, 0.9), {}),

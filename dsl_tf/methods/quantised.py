@@ -1,8 +1,11 @@
 """Quantisation after training: a dense pass, then a few bits a weight.
 
-Each row of a table gets a scale of its own and codes symmetric about zero, as the
-exported files have them; what is tested is the quantised model. A dense int8 table
-takes a quarter of the bytes of float32 and is the row to beat at equal bytes.
+Each row of a table gets a scale of its own and codes symmetric about zero, and what is
+tested is the model of such rows. A file has the same where its rows are those of one
+table; where they are of two side by side (NeuMF) they share a scale there, and a graph
+model's are rounded after the propagation: `files_metrics` in `cost.json` is of the file
+itself. A dense int8 table takes a quarter of the bytes of float32 and is the row to
+beat at equal bytes.
 """
 
 import numpy as np

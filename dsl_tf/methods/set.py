@@ -3,7 +3,8 @@
 The engine of DSL with SET's settings: after every epoch a constant share of the
 weights leaves, those of least magnitude, and as many enter at random. Their code takes
 the share from the positive and from the negative weights apart; here it is taken by
-magnitude. No gradient of a position without a weight is ever taken.
+magnitude. No gradient of a position without a weight is used; of tables that are looked
+up none is taken, of a graph model's they come with the others.
 """
 
 from ml_collections import config_dict

@@ -2,8 +2,9 @@
 
 A row of DSL's Table 3, which names no algorithm. The code that its authors built
 their comparisons on (LTH-MRS) draws new weights for every round: `rewind=random`,
-the default here. What the name says, going on from the trained weights (gradual
-fine-tuning, Han et al. 2015), is `rewind=none`.
+the default here, also where the dense pass was pretrained (ConvNCF). What the name
+says, going on from the trained weights (gradual fine-tuning, Han et al. 2015), is
+`rewind=none`.
 """
 
 from ml_collections import config_dict
