@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import rich.console
 import tensorflow as tf
@@ -14,6 +13,7 @@ import tf_keras as keras
 from ml_collections import config_dict
 
 from dsl_tf import config_files, data, locks, plugins, results, run_folder
+from dsl_tf import recommend as recommendations
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
 from dsl_tf.evaluation import protocols
@@ -25,8 +25,6 @@ from dsl_tf.methods import base as methods
 from dsl_tf.reports import html, runs, tables
 from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.types import Split
-
-_USERS_AT_ONCE = 256
 
 #: This process after its imports and before any work.
 BASE_RSS_BYTES = size.rss_bytes()
@@ -61,6 +59,8 @@ def train(
     with locks.held(output_dir):
         run_folder.claim(output_dir, config, resume, overwrite)
         split = _load(config, console)
+        if overwrite:  # not before it is known that there is something to train on
+            run_folder.clear(output_dir)
         for seed, folder in zip(config.seeds, members, strict=True):
             _run(config, split, seed, folder, command, console)
         results.gather(output_dir, members)
@@ -151,9 +151,11 @@ def _export(
         seed=config.data.seed,
         measure=measure if config.export.evaluate else None,
     )
-    # Formats that an earlier export wrote are still there.
-    found = dataclasses.asdict(exported).items()
-    cost = cost | {key: cost.get(key, {}) | new for key, new in found}
+    # Formats that an earlier export wrote are still there; what was measured of the
+    # files that were there before is not of those that are now.
+    for key, new in dataclasses.asdict(exported).items():
+        kept = {n: v for n, v in cost.get(key, {}).items() if n not in exported.files}
+        cost = cost | {key: kept | new}
     if asked:
         cost["budget"] = {"asked": asked, "got": cost["files"][file], "file": file}
     results.write(folder, results.COST, cost)
@@ -211,6 +213,12 @@ def export(
         for name in results.read(folder, results.COST)["files"]:
             console.print(output_dir / name, highlight=False, soft_wrap=True)
         return
+    for key in overrides.keys() - {"export.k"}:
+        raise UserError(
+            "Of the keys of an export `--serving_dir`, whose model is whole, takes "
+            f"`export.k` only. Received: {key}={overrides[key]}."
+        )
+    artefacts.check(**_export_settings(config))
     frozen = freeze(trained.model, trained.split, config.data.seed)
     module = ServingModule(frozen, config.export.k)
     console.print(saved_model.export_serving(module, Path(serving_dir)))
@@ -233,33 +241,8 @@ def recommend(output_dir: Path, raw_user_ids: list[str] | None, k: int) -> pd.Da
     folder = runs.read_run(output_dir).file(results.CONFIG).parent
     config, split, trained = _restore(folder, rich.console.Console(stderr=True))
     _check_exportable(trained)
-    rows = pd.Index(split.user_ids)
-    wanted = split.user_ids if raw_user_ids is None else raw_user_ids
-    users = rows.get_indexer(pd.Index(wanted, dtype=rows.dtype))
-    for raw_id, row in zip(wanted, users, strict=True):
-        if row < 0:
-            raise UserError(
-                "`--user` must be an id of the training data; it has "
-                f"{split.num_users} users, such as {split.user_ids[0]!r}. "
-                f"Received: {raw_id!r}."
-            )
-    module = ServingModule(freeze(trained.model, trained.split, config.data.seed), k)
-    answers = [
-        module.recommend(tf.constant(users[start : start + _USERS_AT_ONCE], tf.int64))
-        for start in range(0, len(users), _USERS_AT_ONCE)
-    ]
-    items = np.concatenate([answer["item_ids"] for answer in answers])
-    scores = np.concatenate([answer["scores"] for answer in answers])
-    count, width = items.shape
-    frame = pd.DataFrame(
-        {
-            "user": pd.Series(wanted).repeat(width).to_numpy(),
-            "rank": list(range(1, width + 1)) * count,
-            "item": split.item_ids[np.maximum(items.reshape(-1), 0)],
-            "score": scores.reshape(-1),
-        }
-    )
-    return frame[items.reshape(-1) >= 0].reset_index(drop=True)
+    frozen = freeze(trained.model, trained.split, config.data.seed)
+    return recommendations.answers(ServingModule(frozen, k), split, raw_user_ids)
 
 
 def _load(config: config_dict.ConfigDict, console: rich.console.Console) -> Split:

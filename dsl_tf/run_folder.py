@@ -19,9 +19,9 @@ from dsl_tf.types import Split
 
 REPORT = "report.html"
 
-#: All that a run writes into its folder; `--overwrite` deletes nothing else.
+#: All that a run writes into its folder; `--overwrite` deletes nothing else. By the
+#: last one a folder is known to hold a run, however little of it is left.
 OWN = (
-    results.CONFIG,
     results.METRICS,
     results.COST,
     results.HISTORY,
@@ -32,6 +32,7 @@ OWN = (
     "figures",
     "vocabulary",
     *artefacts.FORMATS.values(),
+    results.CONFIG,
 )
 
 
@@ -72,11 +73,12 @@ def claim(
       folder: may be missing, and may hold other things than a run.
       config: of the run that wants the folder.
       resume: go on with the folder's run, if it has one of this config.
-      overwrite: delete what the folder's run wrote, and nothing else.
+      overwrite: the folder's run may be deleted, see `clear`.
 
     Raises:
       UserError: the folder holds a run and neither word was given, a run of
-        another config (the key is named), or a `config.json` that is no run's.
+        another config (the key is named), a `config.json` that is no run's, or no
+        run, but what has the name of something that a run writes.
     """
     there = found_members(folder)
     begun = [each for each in there if (each / results.CONFIG).exists()]
@@ -89,7 +91,21 @@ def claim(
             "`--output_dir` must not hold a run, unless --resume goes on with it or "
             f"--overwrite deletes it. Received: {folder}."
         )
-    if begun and overwrite:
+    if not begun:
+        # A run would take it for its own, and delete it if it is refused.
+        for each in dict.fromkeys([folder, *members(folder, config.seeds)]):
+            for name in OWN:
+                if (each / name).exists():
+                    raise UserError(
+                        "`--output_dir` must hold a run, or nothing that has the name "
+                        f"of what a run writes. Received: {each / name}."
+                    )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Delete what the run in a folder wrote, if there is one, and nothing else."""
+    if there := found_members(folder):
         for each in dict.fromkeys([*there, folder]):
             _delete_run(each)
     folder.mkdir(parents=True, exist_ok=True)

@@ -277,6 +277,43 @@ def test_the_snippets_of_readme_serve_a_run(single, tmp_path, capsys):
     assert not rows & {4, 8, 15}
 
 
+def test_what_is_exported_again_keeps_no_number_of_the_file_before(single, tmp_path):
+    """The bytes of the new file stood beside the recall of the old one."""
+    folder = tmp_path / "run"
+    shutil.copytree(single, folder)
+    experiment.export(folder, None, {"export.formats": ("saved_model", "tflite")})
+    assert set(_json(folder / "cost.json")["files_metrics"]) == {
+        "saved_model",
+        "model.tflite",
+    }
+    again = {"export.formats": ("tflite",), "export.evaluate": False}
+    experiment.export(folder, None, again | {"export.table_bytes": 20_000})
+    assert set(_json(folder / "cost.json")["files_metrics"]) == {"saved_model"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("export.k", 0, "`export.k` must be at least 1"),
+        ("export.table_bytes", 50_000, r"takes `export\.k` only. Received: export.tab"),
+    ],
+)
+def test_what_a_server_cannot_have_is_told(single, tmp_path, key, value, rule):
+    with pytest.raises(UserError, match=rule):
+        experiment.export(single, str(tmp_path / "serving"), {key: value})
+    assert not (tmp_path / "serving").exists()
+
+
+def test_data_that_are_not_there_delete_no_run(single, config, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(single, folder)
+    before = _contents(folder)
+    config.data.path = str(tmp_path / "typo.csv")
+    with pytest.raises(UserError, match="must exist"):
+        experiment.train(config, folder, overwrite=True)
+    assert _contents(folder) == before
+
+
 def test_several_seeds(several, single, config):
     for seed in (0, 1):
         assert _json(several / f"seed_{seed}" / "config.json")["seed"] == seed

@@ -64,6 +64,8 @@ def test_a_run_needs_a_word(config, begin, tmp_path, seeds):
     run_folder.claim(tmp_path, config, resume=True, overwrite=False)
     assert run_folder.found_members(tmp_path)
     run_folder.claim(tmp_path, config, resume=False, overwrite=True)
+    assert run_folder.found_members(tmp_path)  # the data may be wrong
+    run_folder.clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,8 +107,41 @@ def test_overwrite_deletes_only_what_a_run_writes(config, begin, tmp_path):
     for name in (".metrics.json.partial", "model.tflite", "report.html"):
         (tmp_path / name).write_text("text")
     run_folder.claim(tmp_path, config, resume=False, overwrite=True)
+    run_folder.clear(tmp_path)
     files = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert files == set(kept)
+
+
+@pytest.mark.parametrize(
+    "name", ["figures/mine.png", "report.html", "seed_1/history.csv"]
+)
+@pytest.mark.parametrize("word", ["", "resume", "overwrite"])
+def test_what_looks_like_a_runs_but_is_not_is_left_alone(config, tmp_path, name, word):
+    """A refused run deleted it; a report was taken for that of a finished run."""
+    config.seeds = (0, 1)
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=f"must hold a run, or nothing .*{name[:6]}"):
+        run_folder.claim(tmp_path, config, word == "resume", word == "overwrite")
+    assert mine.read_text() == "mine"
+
+
+def test_what_is_left_of_a_run_that_was_being_deleted_is_still_a_run(
+    config, begin, tmp_path, monkeypatch
+):
+    """Its checkpoints would have been those of the next."""
+    begin(tmp_path)
+    (tmp_path / "checkpoints" / "select" / "step-1").mkdir(parents=True)
+
+    def stopped(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_folder.shutil, "rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.clear(tmp_path)
+    with pytest.raises(UserError, match="--overwrite deletes it"):
+        run_folder.claim(tmp_path, config, resume=False, overwrite=False)
 
 
 @pytest.mark.parametrize("text", ['{"model_type": "bert"}', "[1]", "no json", '"text"'])

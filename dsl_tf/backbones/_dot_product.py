@@ -1,11 +1,9 @@
 """Backbones whose scores are inner products."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import tensorflow as tf
 
-from dsl_tf.backbones.base import Backbone, Prepared
+from dsl_tf.backbones.base import Backbone
 from dsl_tf.types import LayerMacs
 
 
@@ -27,15 +25,8 @@ class DotProductBackbone(Backbone):
         """Inner products, [B, n]."""
         return tf.matmul(self.query_vectors(users), items, transpose_b=True)
 
-    def score(
-        self,
-        query: Mapping[str, tf.Tensor],
-        items: tf.Tensor | None = None,
-        prepared: Prepared | None = None,
-    ) -> tf.Tensor:
-        """Scores of all items, [B, num_items]: one product."""
-        users = self.user_vectors(query, prepared)
-        items = self.item_vectors(None, prepared) if items is None else items
+    def score_vectors(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Scores of all items by vectors, [B, num_items]: one product."""
         return self.interaction(users, items)
 
     def macs(self, users: np.ndarray, items: np.ndarray) -> dict[str, LayerMacs]:

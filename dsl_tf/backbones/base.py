@@ -199,9 +199,6 @@ class Backbone(tfrs.Model, abc.ABC):
     ) -> tf.Tensor:
         """Scores of all items, float32 [B, num_items].
 
-        Users go through the interaction a few at a time: its activations are
-        [users, num_items, hidden], which for a batch would not fit.
-
         Args:
           query: as in `user_vectors`.
           items: what `item_vectors()` returned, for callers with many queries,
@@ -210,6 +207,18 @@ class Backbone(tfrs.Model, abc.ABC):
         """
         users = self.user_vectors(query, prepared)
         items = self.item_vectors(None, prepared) if items is None else items
+        return self.score_vectors(users, items)
+
+    def score_vectors(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Scores of all items by vectors, float32 [B, num_items].
+
+        Users go through the interaction a few at a time: its activations are
+        [users, num_items, hidden], which for a batch would not fit.
+
+        Args:
+          users: float32 [B, du].
+          items: float32 [num_items, di].
+        """
         return in_blocks(self.interaction, users, items, self.num_items)
 
     def user_blocks(self, prepared: Prepared | None = None) -> Iterator[np.ndarray]:

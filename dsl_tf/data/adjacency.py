@@ -43,6 +43,8 @@ def parse_lines(content: bytes, path: pathlib.Path) -> Lines:
       UserError: another token; the message names file and line.
     """
     content = content.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+    if b"\n" not in content:  # lines may end as they did long ago
+        content = content.replace(b"\r", b"\n")
     letters = np.frombuffer(content, np.uint8)
     is_digit = (letters >= ord("0")) & (letters <= ord("9"))
     is_space = np.isin(letters, np.frombuffer(b" \t\r\n", np.uint8))
@@ -144,7 +146,12 @@ def read_ids(folder: pathlib.Path, name: str, count: int) -> np.ndarray:
     path = existing(folder, name)
     if path is None:
         return np.arange(count).astype(str).astype(object)
-    lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name} must be text in UTF-8. Received: byte {error.start} of {path}."
+        ) from None
     rows: dict[int, str] = {}
     for number, line in enumerate(lines[1:], 2):
         fields = line.split()

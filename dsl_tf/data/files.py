@@ -11,6 +11,8 @@ from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset, Interactions
 
 PARTS = ("train", "validation", "test")
+#: What `data.time_column` is by default.
+_TIME = "time"
 #: `.txt` is an adjacency list, the others are tables.
 SUFFIXES = (".txt", *tables.SUFFIXES)
 
@@ -95,13 +97,23 @@ def _parts(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 def _from_tables(
     paths: dict[str, pathlib.Path], name: str, config: ConfigDict
 ) -> Dataset:
+    if not config.user_column or config.user_column == config.item_column:
+        raise UserError(
+            "`data.user_column` and `data.item_column` must be two names. Received: "
+            f"{config.user_column!r} and {config.item_column!r}."
+        )
+    by_time = config.split in ("temporal", "leave_one_out")
     columns = tables.Columns(
         config.user_column,
         config.item_column,
         config.rating_column if config.min_rating else "",
-        config.time_column if config.split in ("temporal", "leave_one_out") else "",
+        config.time_column if by_time or config.validation == "latest" else "",
     )
-    optional = columns.time if config.split == "leave_one_out" else ""
+    # Without times, `leave_one_out` leaves a random item out; who named the column
+    # does not want that.
+    optional = ""
+    if config.split == "leave_one_out" and config.validation != "latest":
+        optional = columns.time if columns.time == _TIME else ""
     read = {
         part: tables.read(file, columns, config.separator, optional)
         for part, file in paths.items()

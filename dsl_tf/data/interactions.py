@@ -70,8 +70,10 @@ def positions(
 def concatenate(parts: list[Interactions]) -> Interactions:
     """All parts in one; a column that one of them lacks is dropped.
 
-    Places go too: they are those of one file.
+    Places go too where there are several: they are those of one file.
     """
+    if len(parts) == 1:
+        return parts[0]
 
     def column(name: str) -> np.ndarray | None:
         columns = [getattr(part, name) for part in parts]

@@ -113,10 +113,13 @@ def _split_items(
         label, candidates = dataset.split_label, dataset.candidates
         parts = _given(dataset, warnings)
     else:
-        label, candidates = _label(config, way), None
         parts = _anew(dataset, way, config, warnings)
+        at_random = way == "leave_one_out" and parts.train.times is None
+        if at_random:
+            warnings.append("Without times, the item left out of each is a random one.")
+        label, candidates = _label(config, f"{'random ' * at_random}{way}"), None
     train, validation, test = parts
-    if validation is None:
+    if validation is None or not len(validation):
         # NCF's files hold out one item of each user; so does validation then.
         one_each = way == "leave_one_out" or candidates is not None
         by_time = way in ("leave_one_out", "temporal")
@@ -136,7 +139,7 @@ def _split_items(
 
 
 def _label(config: ConfigDict, way: str) -> str:
-    share = "" if way == "leave_one_out" else f" {config.test_fraction:g}"
+    share = "" if way.endswith("leave_one_out") else f" {config.test_fraction:g}"
     return f"dsl_tf {way}{share} split, seed {config.seed}"
 
 

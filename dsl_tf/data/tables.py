@@ -3,6 +3,7 @@
 import csv
 import itertools
 import pathlib
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 SEPARATORS = (",", "\t", ";", "|")
 #: What writers of tables put where there is no id.
 MISSING = ("", "nan", "null", "na", "<na>")
+#: Numbers from here on are times in something less than a millionth of a second.
+_LARGE = 9e12
 _IDS = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -69,7 +72,8 @@ def read(
         another width, a missing id or a value that is no number; names file
         and line.
     """
-    if path.suffix == ".parquet":
+    is_parquet = path.suffix.lower() == ".parquet"
+    if is_parquet:
         found = _parquet_names(path)
     else:
         found, separator = _header(path, columns, separator)
@@ -80,7 +84,12 @@ def read(
                 f"Column {name!r} must be in {path}. Received: the columns "
                 f"{', '.join(map(repr, found))}."
             )
-    if path.suffix == ".parquet":
+        if found.count(name) > 1:
+            raise UserError(
+                f"Column {name!r} must be in {path} once. Received: "
+                f"{found.count(name)} of this name."
+            )
+    if is_parquet:
         with reading.one_line_errors(path):
             table = pyarrow.parquet.read_table(path, columns=wanted)
     else:
@@ -173,7 +182,7 @@ def place(path: pathlib.Path, row: int) -> str:
 
 def _ids(table: pa.Table, name: str, path: pathlib.Path) -> pa.ChunkedArray:
     column = table.column(name)
-    if pa.types.is_nested(column.type):
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         raise UserError(
             f"Each {name!r} must be an id. Received: {column.type} in {path}."
         )
@@ -225,22 +234,40 @@ def _ratings(table: pa.Table, name: str, path: pathlib.Path) -> np.ndarray:
 
 
 def _times(table: pa.Table, name: str, path: pathlib.Path) -> np.ndarray:
-    """Seconds; only their order is used.
+    """Millionths of a second, or of what numbers count; only their order is used.
 
-    Numbers with fractions are counted in millionths, so that none is lost.
+    Whole numbers that are that large already, such as nanoseconds, stay as they are.
     """
     column = table.column(name).to_pandas()
     numbers = column
     if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:
         numbers = pd.to_numeric(column, errors="coerce")
     if not pd.api.types.is_numeric_dtype(numbers) or numbers.isna().all():
-        dates = pd.to_datetime(column, utc=True, errors="coerce", format="mixed")
-        _refuse_first(dates.isna(), column, "a time", name, path)
-        return dates.astype("datetime64[s, UTC]").astype(np.int64).to_numpy()
-    _refuse_first(numbers.isna(), column, "a time", name, path)
-    if (numbers % 1).any():
-        numbers = (numbers * 1e6).round()
-    return numbers.to_numpy(np.int64)
+        dates = _dates(column)
+        _refuse_first(
+            dates.isna(), column, "a time in the form of the first", name, path
+        )
+        return dates.astype("datetime64[us, UTC]").astype(np.int64).to_numpy()
+    values = numbers.to_numpy()
+    if values.dtype.kind != "f":
+        values = values.astype(np.int64)
+    _refuse_first(pd.Series(~np.isfinite(values)), column, "a time", name, path)
+    if np.abs(values).max() < _LARGE:
+        values = (values * 1e6).round()
+    return values.astype(np.int64)
+
+
+def _dates(column: pd.Series) -> pd.Series:
+    """Dates of one form, ISO 8601 or that of the first; NaT where one has another.
+
+    Read row by row, 02/03 would be in February and 13/03 in March.
+    """
+    dates = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+    if not dates.isna().any():
+        return dates
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there is no form
+        return pd.to_datetime(column, utc=True, errors="coerce")
 
 
 def _refuse_first(

@@ -138,7 +138,7 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
             np.arange(split.num_users),
         )
     else:
-        users = _non_zeros(backbone.user_blocks())
+        users = _of_known(_non_zeros(backbone.user_blocks()), split)
     items = _non_zeros(backbone.item_blocks(by_position))
     widths = [tf.TensorSpec([None, each.shape[1]]) for each in (users, items)]
     network = _variables_of(backbone.interaction, *widths)
@@ -167,6 +167,18 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
             else None
         ),
     )
+
+
+def _of_known(users: scipy.sparse.csr_matrix, split: Split) -> scipy.sparse.csr_matrix:
+    """Vectors of users, zero of those without training items.
+
+    Theirs is what the training began with and means nothing; zeros are ranked by
+    popularity.
+    """
+    known = _known(split) > 0
+    users.data *= np.repeat(known, np.diff(users.indptr))
+    users.eliminate_zeros()
+    return users
 
 
 def _histories(split: Split, order: TieOrder) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone, Prepared
 from dsl_tf.errors import UserError
+from dsl_tf.evaluation import base as evaluation
 from dsl_tf.evaluation import protocols
 from dsl_tf.types import RankingResult, Split
 
@@ -20,9 +21,13 @@ class Evaluator:
       split: what the model is trained on.
       part: which held-out interactions to ask for.
 
+    A user whose vector is all zero, in a table of very few weights, is ranked by
+    popularity, as exports do it.
+
     Raises:
       UserError: an unknown protocol, one that the split is not made for, or one
-        that asks from histories, of a backbone that only knows its users.
+        that asks from histories, of a backbone that only knows its users; cut-offs
+        that are no ranks; or a part of whose users nothing is known.
     """
 
     def __init__(
@@ -45,12 +50,24 @@ class Evaluator:
             )
         self._model, self._split, self._part = model, split, part
         self._cutoffs, self._seed = tuple(config.evaluation.cutoffs), config.data.seed
+        # What would be found out after hours of training.
+        evaluation.check_cutoffs(self._cutoffs)
+        held_out = evaluation.held_out_items(split, part)
+        if part == "test" or len(held_out):
+            evaluation.evaluated_users(split, held_out, part)
         query = self._protocol.query(split)
+        popular = tf.constant(split.popularity(), tf.float32)
 
         # Arguments, not captured: they change from one evaluation to the next.
         @tf.function(autograph=False, reduce_retracing=True)
         def score(users: tf.Tensor, items: tf.Tensor, prepared: Prepared) -> tf.Tensor:
-            return model.score(query(users), items, prepared)
+            asked = query(users)
+            if not model.exportable:
+                return model.score(asked, items, prepared)
+            vectors = model.user_vectors(asked, prepared)
+            scores = model.score_vectors(vectors, items)
+            usable = tf.reduce_any(tf.not_equal(vectors, 0.0), axis=1)
+            return tf.where(usable[:, None], scores, popular)
 
         self._score = score
 

@@ -87,6 +87,21 @@ def test_raw_ids_are_not_taken_for_row_numbers(write, tmp_path):
         adjacency.load_folder(tmp_path, "sample", "theirs")
 
 
+def test_a_list_of_ids_in_another_encoding(write, tmp_path):
+    write("train.txt", "0 0\n")
+    (tmp_path / "item_list.txt").write_bytes(
+        "org_id remap_id\ncafé 0\n".encode("latin-1")
+    )
+    with pytest.raises(UserError, match=r"must be text in UTF-8. Received: byte 19"):
+        adjacency.read_ids(tmp_path, "item_list.txt", 1)
+
+
+def test_lines_that_end_in_carriage_returns(write):
+    """They were one user."""
+    found = adjacency.read_adjacency(write("old.txt", "0 1 2\r1 3\r"))
+    assert found.users.tolist() == [0, 0, 1]
+
+
 def test_lists_give_raw_ids(write, tmp_path):
     write("train.txt", "0 1\n1 0\n")
     write("test.txt", "0 0\n")

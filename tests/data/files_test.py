@@ -29,7 +29,27 @@ def test_ratings_and_times_are_read_where_needed(write, data_config):
     rated = files.load(path, data_config(min_rating=3.0))
     assert rated.train.ratings.tolist() == [5, 1, 4]
     timed = files.load(path, data_config(split="temporal"))
-    assert timed.train.times.tolist() == [1, 2, 3]
+    assert timed.train.times.tolist() == [1e6, 2e6, 3e6]
+    latest = files.load(path, data_config(validation="latest"))
+    assert latest.train.times.tolist() == [1e6, 2e6, 3e6]
+
+
+def test_a_time_column_that_was_named_must_be_there(write, data_config):
+    """With leave_one_out it was passed over, and random items were left out."""
+    path = write("likes.csv", CSV)
+    config = data_config(split="leave_one_out", time_column="tiem")
+    with pytest.raises(UserError, match=r"Column 'tiem' must be in .*'time'"):
+        files.load(path, config)
+    without = write("other.csv", "user,item\na,1\na,2\n")
+    assert files.load(without, data_config(split="leave_one_out")).train.times is None
+    with pytest.raises(UserError, match="Column 'time' must be in"):
+        files.load(without, data_config(validation="latest"))
+
+
+@pytest.mark.parametrize("column", ["", "item"])
+def test_two_columns_have_two_names(write, data_config, column):
+    with pytest.raises(UserError, match="must be two names"):
+        files.load(write("likes.csv", CSV), data_config(user_column=column))
 
 
 def test_column_names_come_from_the_config(write, data_config):

@@ -129,6 +129,42 @@ def test_temporal_cuts_all_users_at_one_time(data_config):
     assert "1 test users have no training items." in split.warnings
 
 
+def test_leave_one_out_without_times_says_that_it_is_random(data_config):
+    rows = Interactions(*np.array([[0, 0], [0, 1], [1, 0], [1, 2]], np.int32).T)
+    ids = np.arange(3).astype(str).astype(object)
+    dataset = Dataset("x", ids[:2], ids, rows)
+    split = splits.split_dataset(dataset, data_config(split="leave_one_out"))
+    assert split.label == "dsl_tf random leave_one_out split, seed 0"
+    assert any("Without times" in each for each in split.warnings)
+
+
+def test_the_latest_of_a_single_list_may_validate(tmp_path, data_config):
+    """The order of its lines was lost on the way."""
+    path = tmp_path / "likes.txt"
+    path.write_text(
+        "".join(f"{u} {' '.join(map(str, range(9, -1, -1)))}\n" for u in (0, 1))
+    )
+    config = data_config(path=str(path), validation="latest")
+    split = loading.load_split(config)
+    known = np.concatenate([split.train.items, split.validation.items])
+    assert split.validation.items.max() < split.train.items.max()
+    assert len(known) + len(split.test) == 20
+    for user in (0, 1):
+        held = split.validation.items[split.validation.users == user]
+        rest = split.train.items[split.train.users == user]
+        assert held.max() < rest.min()  # the last of a line are the smallest
+
+
+def test_a_validation_part_that_is_all_in_train_is_made_anew(data_config):
+    train = Interactions(*np.array([[0, i] for i in range(8)], np.int32).T)
+    test = Interactions(*np.array([[0, 8]], np.int32).T)
+    ids = np.arange(9).astype(str).astype(object)
+    dataset = Dataset("x", ids[:1], ids, train, test, train.take(np.arange(8) < 3))
+    split = splits.split_dataset(dataset, data_config())
+    assert any("left validation" in each for each in split.warnings)
+    assert len(split.validation) == 1
+
+
 def test_the_latest_may_validate(data_config):
     """By time, and where there is none by place; the test split stays."""
     rows = [(u, i, (7 * i + u) % 10) for u in (0, 1) for i in range(10)]

@@ -1,4 +1,6 @@
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from dsl_tf.data import tables
@@ -127,18 +129,52 @@ def test_truncated_gzip(write):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (["7", "978300760"], [7, 978300760]),
+        (["7", "978300760"], [7e6, 978300760e6]),
         (["0.25", "2"], [250_000, 2_000_000]),
-        (["2000-01-02", "1970-01-01"], [946771200, 0]),
-        (["1970-01-01T00:01:00Z", "1970-01-01T00:00:09Z"], [60, 9]),
-        (["1970-01-01 00:00:01.5", "Jan 2 1970"], [1, 86400]),
+        (["978300760123456789"] * 2, [978300760123456789] * 2),  # nanoseconds
+        (["2000-01-02", "1970-01-01"], [946771200e6, 0]),
+        (["1970-01-01T00:01:00Z", "1970-01-01T00:00:09Z"], [60e6, 9e6]),
+        (["1970-01-01 00:00:01.5", "1970-01-01 00:00:02"], [1.5e6, 2e6]),
+        (["Jan 2 1970", "Jan 1 1970"], [86400e6, 0]),
+        (["13/01/1970", "02/03/1970"], [12 * 86400e6, 60 * 86400e6]),
     ],
 )
 def test_times(write, values, expected):
+    """In one unit, so that those of two files may be compared."""
     rows = "".join(f"1,{n},{value}\n" for n, value in enumerate(values))
     table = tables.read(write("a.csv", f"user,item,time\n{rows}"), TIMED)
     assert table.times.tolist() == expected
     assert table.times.dtype == "int64"
+
+
+@pytest.mark.parametrize("second", ["13/01/2024", "2024-01-13", "Jan 13 2024"])
+def test_dates_of_two_forms_are_refused(write, second):
+    """Row by row 02/03 was in February and 13/01 in January: days changed places."""
+    path = write("a.csv", f"user,item,time\n1,2,02/03/2024\n1,3,{second}\n")
+    with pytest.raises(UserError, match=r"time in the form of the first.*line 3\.$"):
+        tables.read(path, TIMED)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_numbers_that_are_no_time(write, value):
+    path = write("a.csv", f"user,item,time\n1,2,1.5\n1,3,{value}\n")
+    with pytest.raises(UserError, match=r"Each 'time' must be a time.*line 3\.$"):
+        tables.read(path, TIMED)
+
+
+def test_parquet_files_of_other_forms(tmp_path):
+    ids = pa.array([b"a", b"b"], pa.binary())
+    binary = pa.table({"user": ids, "item": ["x", "y"]})
+    pyarrow.parquet.write_table(binary, tmp_path / "binary.parquet")
+    with pytest.raises(UserError, match=r"must be an id\. Received: binary"):
+        tables.read(tmp_path / "binary.parquet", IDS)
+    twice = pa.table([["a"], ["b"], ["c"]], names=["user", "item", "user"])
+    pyarrow.parquet.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(UserError, match=r"once\. Received: 2 of this name"):
+        tables.read(tmp_path / "twice.parquet", IDS)
+    once = pa.table({"user": ["a"], "item": ["b"]})
+    pyarrow.parquet.write_table(once, tmp_path / "A.PARQUET")
+    assert len(tables.read(tmp_path / "A.PARQUET", IDS).users) == 1
 
 
 @pytest.mark.parametrize("value", ["soon", ""])

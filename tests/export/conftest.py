@@ -188,9 +188,10 @@ class Case:
         return [int(i) for part in parts for i in part.items[part.users == user]]
 
     def scores(self, user: int, tables=None) -> np.ndarray:
-        """Popularity for a user who is unknown or has a row of zeros."""
+        """Popularity for a user who is unknown, here or in training, or all zero."""
         users, items = tables or self.tables()
-        if not 0 <= user < len(users) or not users[user].any():
+        known = user in self.split.train.users
+        if not known or not users[user].any():
             return self.split.popularity().astype(np.float32)
         return expected_scores(self.backbone, users[user : user + 1], items)[0]
 
