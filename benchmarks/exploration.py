@@ -55,7 +55,7 @@ def cell(rows: int, storage: str, sparsity: float) -> dict[str, float]:
         before, start = size.rss_bytes(), time.perf_counter()
         exchange, _ = explore_weight(
             weight,
-            optimizer,
+            [optimizer],
             pruning.magnitude,
             growth.gradient,
             RATIO,

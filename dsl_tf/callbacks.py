@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+import weakref
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ import tf_keras as keras
 from dsl_tf import streams
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
-from dsl_tf.layers import watching
+from dsl_tf.layers import notices, watching
 from dsl_tf.layers.base import SparseLayer, named_weights
 from dsl_tf.layers.exploring import SECOND_MOMENTS, batches_needed, explore_weight
 from dsl_tf.plugins import choose
@@ -85,6 +86,12 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             "initial_update_ratio": initial_update_ratio,
             "update_interval": update_interval,
         }
+        if recorder_rows < 1 or not 0 < sampled_rows <= 1:
+            raise UserError(
+                "`recorder_rows` must be at least 1 and `sampled_rows` in (0, 1]. "
+                f"Received: recorder_rows={recorder_rows}, "
+                f"sampled_rows={sampled_rows}."
+            )
         # Checks the settings; the end may only be known when `fit` begins.
         end = math.inf if end_step is None else end_step
         self.schedule = schedule.from_config({**self._settings, "end_step": end})
@@ -109,6 +116,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._snapshot: list[tuple[tf.Variable, tf.Tensor]] = []
         self._layers: list[SparseLayer] = []
         self._warned: set[str] = set()
+        self._met: weakref.ref[keras.Model] | None = None
         self._planned = False
         self._recording: bool | None = None
         self._following: int | None = None
@@ -128,8 +136,14 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             )
         # Where nothing is pruned there is no place to move a weight to.
         self._layers = [each for each in layers if each.trainable and each.sparsity]
-        for layer in self._layers if self._grow_criterion else ():
+        moves = self._grow_criterion and self.schedule.initial_update_ratio
+        for layer in self._layers if moves else ():
             layer.record_gradients(self._recorder_rows, self._sampled_rows)
+        if self._met is None or self._met() is not model:
+            # What another callback began to sum is not of this one's interval.
+            self._met = weakref.ref(model)
+            for recorder in self.recorders().values():
+                recorder.clear()
         watching.watch(model, self._layers)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -145,16 +159,16 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         step = self._seen_step = self._step()
         end_step = self._end_step
         if end_step is None:
-            steps = self.params.get("steps")
-            if steps is None and self.schedule.initial_update_ratio:
-                raise UserError(
-                    "`end_step` must be given where `fit` does not know its number "
-                    "of steps. Received: end_step=None, steps_per_epoch=None."
-                )
-            end_step = step + (steps or 1) * (self.params["epochs"] - epoch)
+            asked = bool(self.schedule.initial_update_ratio)
+            end_step = step + watching.steps_left(self.params, epoch, asked)
         self.schedule = schedule.from_config({**self._settings, "end_step": end_step})
         if self.schedule.initial_update_ratio:
-            self._check_model()
+            spans = {"update_interval": self.schedule.update_interval}
+            spans |= {} if self._horizon == "auto" else {"horizon": int(self._horizon)}
+            watching.check(self.model, spans, self._replaces_step)
+            if self._end_step is None and self.schedule.next_exploration(step) is None:
+                text = notices.no_exploration(step, self.schedule)
+                warnings.warn(text, stacklevel=2)
         self._arm(step)
         size.release_free()  # what building the layers left behind
 
@@ -166,7 +180,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     def replaced(self) -> list[tf.Variable]:
         """What is undone of a step that an exploration replaces, but its count."""
         model = self.model
-        every = [*model.trainable_variables, *model.optimizer.variables()]
+        kept = [v for each in watching.optimizers_of(model) for v in each.variables()]
+        every = [*model.trainable_variables, *kept]
         return [v for v in every if self._replaces_step and v.dtype.is_floating]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -187,6 +202,11 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._snapshot = []
         self._seen_step = step
         self._arm(step)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """See that there are steps to count."""
+        if self.schedule.initial_update_ratio and not self._step():
+            warnings.warn(notices.NO_STEP, stacklevel=2)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the model as it was found."""
@@ -222,35 +242,25 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             generator = streams.generator(self._seed, f"growth/{name}/{step}")
             exchange, rows = explore_weight(
                 weight,
-                self.model.optimizer,
+                watching.optimizers_of(self.model),
                 self._prune_criterion,
                 self._grow_criterion,
                 update_ratio,
                 generator,
                 self._second_moment,
             )
-            self.records.append(
-                ExchangeRecord(
-                    step=step,
-                    weight=name,
-                    update_ratio=update_ratio,
-                    asked=exchange.asked,
-                    offered=exchange.offered,
-                    done=len(exchange.grown),
-                    horizon=self.next_horizon,
-                )
-            )
-            more_would_help = rows < min(weight.shape[0], self._recorder_rows)
+            done = exchange.asked, exchange.offered, len(exchange.grown)
+            record = ExchangeRecord(step, name, update_ratio, *done, self.next_horizon)
+            self.records.append(record)
+            capacity = weight.recorder.capacity if weight.recorder else 0
+            more_would_help = rows < min(weight.shape[0], capacity)
             possible = min(exchange.asked, math.prod(weight.shape) - weight.nnz)
             short |= more_would_help and exchange.offered < 2 * possible
             if 2 * exchange.offered < possible and name not in self._warned:
                 self._warned.add(name)  # `records` tell of the later ones
-                warnings.warn(
-                    f"Step {step}, {name}: {exchange.offered} positions had a "
-                    f"gradient where {exchange.asked} were asked for; a longer "
-                    "horizon or update interval may offer more.",
-                    stacklevel=2,
-                )
+                recorded = bool(rows) or self._grow_criterion is None
+                text = notices.few_offered(step, name, exchange, recorded)
+                warnings.warn(text, stacklevel=2)
         if self._horizon == "auto" and short:
             self.next_horizon = self._fitting(2 * self.next_horizon)
 
@@ -288,13 +298,3 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         each = watching.steps_per_execution(self.model)
         interval = self.schedule.update_interval
         return math.ceil(min(steps, interval) / each) * each
-
-    def _check_model(self) -> None:
-        """Refuse what cannot work, in one line."""
-        each = watching.steps_per_execution(self.model)
-        spans = {"update_interval": self.schedule.update_interval}
-        if self._horizon != "auto":
-            spans["horizon"] = int(self._horizon)
-        watching.check_divides(each, spans)
-        if self._replaces_step:
-            watching.make_replaceable(self.model)

@@ -629,3 +629,119 @@ def test_random_pruning_keeps_its_mask(settings):
     fit(model, callback)
     np.testing.assert_array_equal(weight_of(model).mask(), mask)
     assert callback.records == []
+
+
+# Other ways to train.
+
+
+class TwoOptimizers(keras.Sequential):
+    """Its table is updated by one optimiser of its own, the rest by another."""
+
+    def train_step(self, batch):
+        x, y = batch
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x, training=True) - y))
+        table = self.layers[0].trainable_variables
+        ids = {id(each) for each in table}
+        rest = [v for v in self.trainable_variables if id(v) not in ids]
+        first, second = tape.gradient(loss, [table, rest])
+        self.of_table.apply_gradients(zip(first, table, strict=True))
+        self.optimizer.apply_gradients(zip(second, rest, strict=True))
+        return {"loss": loss}
+
+
+def two_optimizers():
+    model = TwoOptimizers(make_model().layers)
+    model.of_table = keras.optimizers.Adam(0.05)
+    model.compile("sgd", "mse", run_eagerly=True)
+    return model
+
+
+def test_moments_of_another_optimiser_move_with_their_weights():
+    """They stayed where they were, and belonged to other weights."""
+    model, before = two_optimizers(), {}
+
+    class Before(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weight = weight_of(model)
+            found = slots.find(model.of_table, weight.values)
+            before["positions"] = weight.positions()
+            before["moments"] = [each.variable.numpy() for each in found]
+
+    callback = DynamicSparseTraining(0.5, update_interval=6, end_step=7)
+    fit(model, Before(), callback, steps=6)  # the last step is explored after
+    weight = weight_of(model)
+    after = [s.variable.numpy() for s in slots.find(model.of_table, weight.values)]
+    assert len(after) == 2
+    for old, new in zip(before["moments"], after, strict=True):
+        old = dict(zip(before["positions"], old, strict=True))
+        for position, value in zip(weight.positions(), new, strict=True):
+            assert value == old.get(position, 0.0)
+    assert set(weight.positions()) != set(before["positions"])
+
+
+def test_a_model_whose_optimiser_takes_no_step_is_told():
+    class Other(TwoOptimizers):
+        def train_step(self, batch):
+            return {"loss": tf.reduce_mean(self(batch[0]))}
+
+    model = Other(make_model().layers)
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.warns(UserWarning, match="has taken no step in this epoch"):
+        fit(model, DynamicSparseTraining(0.5, update_interval=4))
+
+
+def test_a_fit_in_which_nothing_is_due_is_told():
+    model = make_model()
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(1000)
+    with pytest.warns(UserWarning, match="into the steps 1000 to 1012 of this fit"):
+        fit(model, DynamicSparseTraining(0.5, update_interval=100))
+
+
+def test_another_callback_has_recorders_of_its_own():
+    """It got those of the first one, with what they had begun to sum."""
+    model = make_model()
+    stop = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", True)
+    )
+    first = DynamicSparseTraining(0.5, update_interval=6, horizon=6, recorder_rows=3)
+    fit(model, stop, first)
+    recorder = weight_of(model).recorder
+    assert (recorder.capacity, len(recorder.recorded()[0])) == (3, 3)
+    second = DynamicSparseTraining(0.5, update_interval=6, recorder_rows=3)
+    second.set_model(model)
+    assert weight_of(model).recorder is recorder
+    assert len(recorder.recorded()[0]) == 0
+    DynamicSparseTraining(0.5, update_interval=6).set_model(model)
+    assert weight_of(model).recorder.capacity == ROWS
+
+
+@pytest.mark.parametrize(
+    "settings", [{"recorder_rows": 0}, {"sampled_rows": 0.0}, {"sampled_rows": 1.5}]
+)
+def test_recorders_of_nothing_are_refused_at_once(settings):
+    with pytest.raises(UserError, match="`recorder_rows` must be at least 1"):
+        DynamicSparseTraining(**settings)
+
+
+def test_nothing_is_recorded_where_nothing_moves():
+    model = make_model()
+    fit(model, DynamicSparseTraining(0.0, update_interval=4))
+    assert weight_of(model).recorder is None
+
+
+def test_an_optimiser_with_accumulators_of_its_own():
+    """It was asked for an initial value that only Adagrad has."""
+
+    class Accumulating(keras.optimizers.SGD):
+        def build(self, variables):
+            super().build(variables)
+            if not hasattr(self, "_accumulators"):
+                self._accumulators = [
+                    self.add_variable_from_reference(each, "sum") for each in variables
+                ]
+
+    callback = DynamicSparseTraining(0.5, update_interval=4)
+    fit(make_model(Accumulating(0.05)), callback)
+    assert steps_of(callback) == [4, 8]

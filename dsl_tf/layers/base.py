@@ -22,9 +22,9 @@ class SparseLayer(keras.layers.Layer):
       sparsity: s, the share of each matrix pruned, in [0, 1).
       storage: `"packed"`, whose memory falls with the sparsity, or `"masked"`.
       seed: seeds the first mask, together with the layer's name.
-      popularity: real [rows], how often each row is used. Only read by pruning
-        criteria that ask for it, and where the budget is below one weight a row:
-        popular rows get theirs first.
+      popularity: real [rows], how often each row is used. Read by pruning criteria
+        that ask for it, where rows are sampled, and where the budget is below one
+        weight a row: popular rows get theirs first. It is no part of `get_config`.
       mask_initializer: draws the first mask; None: `initialization.random_mask`.
       **kwargs: as for `keras.layers.Layer`.
 
@@ -107,9 +107,10 @@ class SparseLayer(keras.layers.Layer):
           rows: the most rows a recorder holds.
           share: of the rows, that are recorded at all.
         """
+        alike = (self._recorder_rows, self._recorded_share) == (rows, share)
         self._recorder_rows, self._recorded_share = rows, share
         for weight in self.own_sparse_weights:
-            if weight.recorder is None:
+            if weight.recorder is None or not alike:
                 with tf.init_scope():  # it may be built while `fit` traces
                     weight.recorder = GradientRecorder(
                         *weight.shape,

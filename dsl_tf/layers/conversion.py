@@ -79,6 +79,11 @@ def copy_model(source: keras.Model, target: keras.Model) -> None:
         optimizers = [None, None]
     for old, new in zip(*sparse, strict=True):
         copy_weight(old, new, *optimizers)
+        if new.use is None:
+            new.use = old.use
+    for old_layer, new_layer in zip(*map(_sparse_layers, models), strict=True):
+        if new_layer.popularity is None:
+            new_layer.popularity = old_layer.popularity
     others = []
     for model, weights, optimizer in zip(models, sparse, optimizers, strict=True):
         done = [v for weight in weights for v in weight.variables]

@@ -1,7 +1,7 @@
 """One exploration of one sparse weight: scores, decision, move."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tf_keras as keras
@@ -26,7 +26,7 @@ _ROWS_AT_ONCE = 1 << 14
 
 def explore_weight(
     weight: SparseWeight,
-    optimizer: keras.optimizers.Optimizer,
+    optimizers: Sequence[keras.optimizers.Optimizer],
     prune_criterion: PruneCriterion,
     grow_criterion: GrowCriterion | None,
     update_ratio: float,
@@ -37,7 +37,7 @@ def explore_weight(
 
     Args:
       weight: has a recorder, which is empty afterwards, unless growth is random.
-      optimizer: the one that updates the weight.
+      optimizers: all that may update the weight, and keep moments of it.
       prune_criterion: scores active values.
       grow_criterion: scores recorded gradients; None: what grows is drawn.
       update_ratio: ρ_t in [0, 1].
@@ -69,7 +69,7 @@ def explore_weight(
         )
     else:
         exchange, rows = _by_gradient(weight, scores, grow_criterion, update_ratio)
-    found = slots.find(optimizer, weight.values)
+    found = [s for each in optimizers for s in slots.find(each, weight.values)]
     moved = [second_moment(weight, slot, exchange.grown) for slot in found]
     weight.adopt(exchange, moved)
     return exchange, rows

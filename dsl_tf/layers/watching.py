@@ -52,7 +52,8 @@ def watch(model: keras.Model, layers: Sequence[SparseLayer]) -> None:
         record by itself.
     """
     strategy = model.distribute_strategy
-    mirrored = isinstance(strategy, tf.distribute.MirroredStrategy)
+    kinds = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    mirrored = isinstance(strategy, kinds)
     if mirrored or strategy.num_replicas_in_sync > 1:
         raise UserError(
             "DynamicSparseTraining needs a model on one device. Received: "
@@ -78,6 +79,16 @@ def unwatch(model: keras.Model) -> None:
     optimizers.search_again(model.optimizer)
 
 
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The optimiser that a model is compiled with, and others among its attributes.
+
+    A custom `train_step` may update its tables by one and its network by another.
+    """
+    kinds = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
+    others = [each for each in vars(model).values() if isinstance(each, kinds)]
+    return list({id(each): each for each in (model.optimizer, *others)}.values())
+
+
 def steps_per_execution(model: keras.Model) -> int:
     """Training steps between two calls of a callback.
 
@@ -97,6 +108,42 @@ def steps_per_execution(model: keras.Model) -> int:
         )
     steps = getattr(model, "_steps_per_execution", None)
     return 1 if steps is None else int(np.asarray(steps))
+
+
+def steps_left(params: Mapping[str, Any], epoch: int, asked: bool) -> int:
+    """Steps of a `fit` from an epoch on.
+
+    Args:
+      params: of the callbacks of a `fit`.
+      epoch: from 0.
+      asked: whether it matters; else a `fit` of unknown length has a step an epoch.
+
+    Raises:
+      UserError: `fit` does not know its number of steps.
+    """
+    steps = params.get("steps")
+    if steps is None and asked:
+        raise UserError(
+            "`end_step` must be given where `fit` does not know its number "
+            "of steps. Received: end_step=None, steps_per_epoch=None."
+        )
+    return int(steps or 1) * int(params["epochs"] - epoch)
+
+
+def check(model: keras.Model, spans: Mapping[str, int], replaces_step: bool) -> None:
+    """Refuse a model whose steps cannot be explored between.
+
+    Args:
+      model: about to be trained.
+      spans: name to steps that callbacks have to come after.
+      replaces_step: whether a step shall be undone.
+
+    Raises:
+      UserError: see `check_divides` and `make_replaceable`.
+    """
+    check_divides(steps_per_execution(model), spans)
+    if replaces_step:
+        make_replaceable(model)
 
 
 def check_divides(steps_per_execution: int, spans: Mapping[str, int]) -> None:

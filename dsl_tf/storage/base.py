@@ -68,8 +68,8 @@ class SparseWeight(abc.ABC):
     def values(self) -> tf.Variable:
         """The trainable variable that the optimiser updates.
 
-        Its gradient, which Keras's `clipnorm` measures, is the effective one at
-        the active positions.
+        Its gradient is the effective one at the active positions; Keras's `clipnorm`
+        measures it before it sums what several look-ups of a row add to it.
         """
 
     @property
@@ -218,7 +218,8 @@ class SparseWeight(abc.ABC):
         rows, width = self.shape
         block = max(1, BLOCK_ELEMENTS // width)
         if rows <= block:
-            return tf.matmul(inputs, self.read(), transpose_b=transpose)
+            table = tf.cast(self.read(), inputs.dtype)
+            return tf.matmul(inputs, table, transpose_b=transpose)
         recorder = self.recorder if self.watched else None
 
         def record(rows: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:

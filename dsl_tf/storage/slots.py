@@ -88,7 +88,8 @@ def _slots(
             continue
         if len(variables) == len(places) and isinstance(variables[place], tf.Variable):
             source = _INITIAL_VALUES.get(attribute)
-            initial = 0.0 if source is None else float(getattr(optimizer, source))
+            # A list of this name may be another's, which begins at zero as others do.
+            initial = float(getattr(optimizer, source, 0.0)) if source else 0.0
             yield Slot(variables[place], initial, attribute in _SQUARES)
 
 
@@ -101,5 +102,5 @@ def _legacy_slots(
         except KeyError:  # no step was taken yet, or another one updates it
             continue
         source = _LEGACY_INITIAL_VALUES.get(name)
-        initial = 0.0 if source is None else float(getattr(optimizer, source))
+        initial = float(getattr(optimizer, source, 0.0)) if source else 0.0
         yield Slot(variable, initial, name in _SQUARES)

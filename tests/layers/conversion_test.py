@@ -56,6 +56,17 @@ def test_a_trained_model_changes_its_storage(source, target, tmp_path):
 
 
 @pytest.mark.parametrize(("source", "target"), WAYS)
+def test_use_of_rows_is_converted_too(source, target):
+    """Criteria that ask for it took every row for as popular as any other."""
+    use = np.arange(40.0)
+    table = SparseEmbedding(40, 9, 0.6, storage=source, popularity=use, input_length=3)
+    model = keras.Sequential([table, keras.layers.Flatten(), keras.layers.Dense(1)])
+    (layer, *_) = convert(model, target).layers
+    np.testing.assert_array_equal(layer.popularity, use)
+    np.testing.assert_array_equal(layer.embeddings.use, use)
+
+
+@pytest.mark.parametrize(("source", "target"), WAYS)
 def test_with_its_moments_training_goes_on_bit_for_bit(source, target):
     model = make(source)
     model.compile(keras.optimizers.Adam(0.1), "mse")

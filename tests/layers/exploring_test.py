@@ -52,7 +52,7 @@ def explored(weight):
         tape.gradient(loss, weight.values)
         exploring.explore_weight(
             weight,
-            optimizer,
+            [optimizer],
             criterion,
             growth.gradient,
             0.5,
