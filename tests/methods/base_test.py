@@ -177,3 +177,25 @@ def test_a_sparsity_out_of_range_is_told_first(
     task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
     with pytest.raises(UserError, match=rf"sparsity.target` must .*d: {target}"):
         of(task, small_config, method.train)
+
+
+def test_the_best_of_several_is_that_of_the_highest_validation(
+    small_config, small_split, tmp_path, monkeypatch
+):
+    """Once: what was chosen is read the second time. Of equal ones the first."""
+    task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+    quality = {1.0: 0.1, 2.0: 0.3, 3.0: 0.3, 4.0: 0.2}
+    asked = []
+
+    def validation(self, model, config):
+        asked.append(model)
+        return {"recall@20": quality[model]}
+
+    monkeypatch.setattr(base.Training, "validation", validation)
+    tried = [(each,) for each in quality]
+    for _ in range(2):
+        passes = base.Training(task, small_config, small_split)
+        best = passes.best_of("x", tried, lambda value: value, small_config)
+        assert list(best) == [2.0]
+        assert [each.name for each in passes.taken] == ["choose_x"]
+    assert asked == list(quality)
