@@ -53,7 +53,7 @@ class Evaluator:
         # What would be found out after hours of training.
         evaluation.check_cutoffs(self._cutoffs)
         held_out = evaluation.held_out_items(split, part)
-        if part == "test" or len(held_out):
+        if len(held_out):  # a search is made without a test part
             evaluation.evaluated_users(split, held_out, part)
         query = self._protocol.query(split)
         popular = tf.constant(split.popularity(), tf.float32)
