@@ -76,7 +76,7 @@ def by_sparsity(
         sizes = _sizes(narrower, split, seed, rests)
         tried = [*tried[-1:], sizes]
         if sizes.propagated or _first_dense(sizes, formats, limit) is not None:
-            share, name = _widest(config, split, seed, formats)
+            share, name = _widest(config, split, seed, formats, rests)
             narrow = _changes(narrowed(config, share)) if share < 1 else {}
             return {**narrow, "budget.format": name, "sparsity.target": 0.0}
         coding, least = _coding(formats[-1]), max(1, int(density * sizes.positions))
@@ -121,22 +121,32 @@ def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str
 
 
 def _widest(
-    config: config_dict.ConfigDict, split: Split, seed: int, formats: list[str]
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    formats: list[str],
+    rests: Rests | None = None,
 ) -> tuple[float, str]:
     """The most of the columns whose dense file fits, as a share, and its format.
+
+    Args:
+      config: the whole config.
+      split: what is trained on.
+      seed: of the run.
+      formats: of files, the most precise first.
+      rests: what was found of the rest of files so far, of all columns first.
 
     Raises:
       UserError: a single column is too many.
     """
-    limit = config.budget.bytes
-    dense = _first_dense(_sizes(config, split, seed), formats, limit)
+    limit, rests = config.budget.bytes, Rests() if rests is None else rests
+    dense = _first_dense(_sizes(config, split, seed, rests), formats, limit)
     if dense is not None:
         return 1.0, dense
 
     def sizes(columns: int, rests: Rests | None = None) -> DeviceSizes:
         return _sizes(narrowed(config, columns / widest), split, seed, rests)
 
-    rests = Rests()
     widest = max((config.model[key] for key in widths(config)), default=1)
     fits, too_wide = 0, widest
     while too_wide - fits > 1:

@@ -90,7 +90,7 @@ def test_tables_of_other_shapes_are_refused(config, small_split):
         _pretraining.adopt(model, [np.zeros((3, 8), np.float32)])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.slow), "dsl"])
 def test_passes_in_order_each_counted_restored_and_resumed(
     config, small_split, tmp_path, name
 ):
