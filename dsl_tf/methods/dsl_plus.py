@@ -6,7 +6,8 @@ The engine of DSL with four changes:
    few weights, it does not get there from a mask of equal rows.
 2. They are the first columns of a row. An inner product sees a column only where both
    rows have a weight: of random columns two rows that keep a tenth each share a
-   hundredth, of the first ones all that the one with fewer has.
+   hundredth, of the first ones all that the one with fewer has. Or (`factors`) they are
+   those in which a factorisation has a user and the user's items, as in SparseRec.
 3. What grows is chosen by the gradients summed over the whole interval, as SparseRec
    does it (Qu et al. 2024), and not by those of its last batch.
 4. Where the file is to have weights of four bits, training sees the rows that it looks
@@ -16,6 +17,7 @@ The engine of DSL with four changes:
 """
 
 import dataclasses
+import functools
 
 from ml_collections import config_dict
 
@@ -23,17 +25,26 @@ from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.export.quantize import INT4_LIMIT
 from dsl_tf.layers.tables import SparseTables
-from dsl_tf.methods import _budget, base, dsl
+from dsl_tf.methods import _budget, _factors, base, dsl
 from dsl_tf.plugins import choose
-from dsl_tf.sparsity.initialization import QuotaMask, budget, quotas_by_use
+from dsl_tf.sparsity.initialization import (
+    GivenMask,
+    QuotaMask,
+    budget,
+    quotas_by_use,
+)
+from dsl_tf.sparsity.nmf import NmfMasks
 from dsl_tf.training.companions import Explorations
 from dsl_tf.types import Split
 
 SETTINGS = {
     # Of a row's interactions, to which its first weights are in proportion; 0: equal.
     "popularity_power": 0.5,
-    # Of a row's first weights: nested, the first so many; or random.
+    # Of a row's first weights: nested, the first so many; random; or factors, the
+    # largest of a factorisation of the interactions.
     "columns": "nested",
+    # Of that factorisation, at most.
+    "nmf_iterations": 50,
     # Codes that rows are rounded to in training: int4; none; or those of the file that
     # `budget.bytes` picks.
     "codes": "file",
@@ -43,11 +54,11 @@ SETTINGS = {
 SPACE_OF = "dsl"
 SPACE = {
     "method.dsl_plus.popularity_power": {"low": 0.0, "high": 1.0},
-    "method.dsl_plus.columns": ("nested", "random"),
+    "method.dsl_plus.columns": ("nested", "random", "factors"),
 }
 
 #: Values of `columns`, to whether they are the first ones.
-_NESTED = {"nested": True, "random": False}
+_NESTED = {"nested": True, "random": False, "factors": False}
 
 #: Values of `codes`, and formats, to the largest code; more bits lose nothing.
 _LARGEST = {"int4": INT4_LIMIT, "none": 0}
@@ -59,28 +70,40 @@ within_bytes = _budget.by_sparsity
 
 def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     """One pass, sparse from the first step; `growth.horizon` is not read."""
-    power = config.method.dsl_plus.popularity_power
+    settings = config.method.dsl_plus
     check_keys(
         "method.dsl_plus",
-        config.method.dsl_plus,
-        popularity_power=(power >= 0, "at least 0"),
+        settings,
+        popularity_power=(settings.popularity_power >= 0, "at least 0"),
+        nmf_iterations=(settings.nmf_iterations >= 1, "at least 1"),
     )
-    return passes.backbone(config, make_tables, explorations)
+    factors = None
+    if settings.columns == "factors" and config.sparsity.target:
+        factors = _factors.factored(passes, config, settings.nmf_iterations)
+    tables = functools.partial(make_tables, factors=factors)
+    start = _factors.forgetting(factors)
+    return passes.backbone(config, tables, explorations, start)
 
 
 def make_tables(
-    config: config_dict.ConfigDict, split: Split, seed: int
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    factors: NmfMasks | None = None,
 ) -> SparseTables:
     """The tables of `dsl`, with more weights in rows of more interactions."""
     tables = dsl.make_tables(config, split, seed)
     power = config.method.dsl_plus.popularity_power
     nested = choose(_NESTED, config.method.dsl_plus.columns, "method.dsl_plus.columns")
 
-    def mask(name: str, kind: str, width: int) -> QuotaMask:
+    def mask(name: str, kind: str, width: int) -> QuotaMask | GivenMask:
         del name
         use = tables.use(kind)
         nnz = budget((len(use), width), config.sparsity.target)
-        return QuotaMask(quotas_by_use(use, width, nnz, power), width, nested)
+        quotas = quotas_by_use(use, width, nnz, power)
+        if factors is not None:
+            return GivenMask(factors.of_quotas(kind, width, quotas))
+        return QuotaMask(quotas, width, nested)
 
     codes = config.method.dsl_plus.codes
     of_file = _LARGEST_OF_FILE.get(config.budget.format, 0)

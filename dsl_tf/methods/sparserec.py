@@ -24,11 +24,10 @@ import functools
 
 from ml_collections import config_dict
 
-from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
 from dsl_tf.layers.tables import SparseTables
-from dsl_tf.methods import _budget, base, dsl
+from dsl_tf.methods import _budget, _factors, base, dsl
 from dsl_tf.sparsity import initialization
 from dsl_tf.sparsity.initialization import GivenMask
 from dsl_tf.sparsity.nmf import NmfMasks
@@ -65,29 +64,12 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         nmf_iterations=(settings.nmf_iterations >= 1, "at least 1"),
         sampled_rows=(0 < settings.sampled_rows <= 1, "in (0, 1]"),
     )
-    masks = _masks(passes, config) if settings.nmf else None
+    masks = None
+    if settings.nmf:
+        masks = _factors.factored(passes, config, settings.nmf_iterations)
     tables = functools.partial(make_tables, masks=masks)
-
-    def start(model: Backbone) -> None:
-        del model  # has its masks
-        if masks is not None:
-            masks.forget()
-
+    start = _factors.forgetting(masks)
     return passes.backbone(config, tables, explorations, start)
-
-
-def _masks(passes: base.Passes, config: config_dict.ConfigDict) -> NmfMasks | None:
-    """Those of a factorisation, which is a pass of its own."""
-    split = passes.split
-    masks = NmfMasks(
-        lambda: split.train.csr(split.num_users, split.num_items),
-        config.method.sparserec.nmf_iterations,
-        passes.seed,
-    )
-    model = passes.untrained(config, dsl.make_tables)
-    widths = sorted({weight.shape[1] for weight in model.sparse_weights()})
-    taken = TrainingMacs(sum(map(masks.macs, widths)), 0, 0)
-    return passes.made("factorise", lambda: masks.factored(widths), taken)
 
 
 def make_tables(

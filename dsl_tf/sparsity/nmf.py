@@ -43,10 +43,21 @@ class NmfMasks:
           width: its columns.
           nnz: see `positions`.
         """
-        users, items = self._factors(width)
-        both = np.concatenate([users, items])
-        factor = {"users": users, "items": items, "both": both}[kind]
-        return positions(factor, nnz, np.random.default_rng([self.seed, width]))
+        return positions(self._factor(kind, width), nnz, self._generator(width))
+
+    def of_quotas(self, kind: str, width: int, quotas: np.ndarray) -> np.ndarray:
+        """A mask whose rows have the largest entries of their factors, so many each.
+
+        Args:
+          kind: as in `mask`.
+          width: the table's columns.
+          quotas: int [rows], each at most `width`.
+        """
+        score = scores(self._factor(kind, width), self._generator(width))
+        order = np.argsort(-score, axis=1)
+        rank = np.empty_like(order)
+        np.put_along_axis(rank, order, np.arange(width)[None, :], axis=1)
+        return rank < quotas[:, None]
 
     def factored(self, widths: Iterable[int]) -> "NmfMasks":
         """Itself, with the factors of tables of some widths ready."""
@@ -69,6 +80,14 @@ class NmfMasks:
         matrix = self.matrix()
         each = 2 * matrix.nnz * width + 2 * sum(matrix.shape) * width**2
         return self.iterations * each
+
+    def _generator(self, width: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, width])
+
+    def _factor(self, kind: str, width: int) -> np.ndarray:
+        users, items = self._factors(width)
+        both = np.concatenate([users, items])
+        return {"users": users, "items": items, "both": both}[kind]
 
     def _factors(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         if width in self._found:
@@ -104,10 +123,22 @@ def positions(
       nnz: how many. With fewer than rows the rows of greatest norm get one each.
       generator: decides between equal ones, such as the many zeros.
     """
+    score = scores(factor, generator)
+    norm = np.linalg.norm(factor, axis=1)
+    first = np.argsort(-norm, kind="stable")[:nnz]
+    score[first, score[first].argmax(axis=1)] = np.inf
+    return highest(Scores.of(score.reshape(-1)), nnz).reshape(factor.shape)
+
+
+def scores(factor: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Entries of the normalised rows, all different, float32 [rows, width].
+
+    Args:
+      factor: float32 [rows, width], not negative.
+      generator: decides between equal ones, such as the many zeros.
+    """
     norm = np.linalg.norm(factor, axis=1, keepdims=True)
     # Below any entry that counts, and different for all that are equal.
     noise = generator.random(factor.shape, dtype=np.float32) * np.float32(1e-6)
-    score = factor / np.maximum(norm, np.float32(1e-12)) + noise
-    first = np.argsort(-norm[:, 0], kind="stable")[:nnz]
-    score[first, score[first].argmax(axis=1)] = np.inf
-    return highest(Scores.of(score.reshape(-1)), nnz).reshape(factor.shape)
+    normalised: np.ndarray = factor / np.maximum(norm, np.float32(1e-12)) + noise
+    return normalised

@@ -6,6 +6,7 @@ import rich.console
 
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, dsl_plus
+from dsl_tf.sparsity.nmf import NmfMasks
 
 
 @pytest.fixture
@@ -52,6 +53,32 @@ def test_columns_can_be_random(weights, small_config):
     for weight in weights(0.5):
         in_column = weight.mask().sum(axis=0)
         assert in_column.max() < 2 * in_column.min()
+
+
+def test_columns_can_be_those_of_a_factorisation(weights, small_config, small_split):
+    """As many in each row as without it, but where the factors are large."""
+    nested = [weight.mask() for weight in weights(0.5)]
+    matrix = small_split.train.csr(small_split.num_users, small_split.num_items)
+    factors = NmfMasks(lambda: matrix, 50, 0)
+    tables = dsl_plus.make_tables(small_config, small_split, 0, factors)
+    model = base.make_backbone(small_split, small_config, tables, 0)
+    for before, weight in zip(nested, model.sparse_weights(), strict=True):
+        mask = weight.mask()
+        np.testing.assert_array_equal(mask.sum(axis=1), before.sum(axis=1))
+        expected = factors.of_quotas("both", mask.shape[1], mask.sum(axis=1))
+        np.testing.assert_array_equal(mask, expected)
+        assert not np.array_equal(mask, before)
+
+
+def test_the_factorisation_is_a_pass_of_its_own(small_config, small_split, tmp_path):
+    small_config.method.dsl_plus.columns = "factors"
+    task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+    first, second = base.planned(task, small_config, dsl_plus.train)
+    assert (first.name, second.name) == ("factorise", "select")
+    assert first.cost.macs.total > 1000
+    small_config.sparsity.target = 0.0  # nothing is masked
+    (only,) = base.planned(task, small_config, dsl_plus.train)
+    assert only.name == "select"
 
 
 def test_gradients_are_summed_over_the_whole_interval(small_config):
