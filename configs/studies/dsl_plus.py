@@ -32,10 +32,10 @@ def get_config(size: str = "full") -> Study:
         title="DSL where few weights are left",
         question=(
             "What helps when nine of ten weights are pruned, or more? DSL as in the "
-            "paper; growth by the gradients of whole intervals (power 0); first masks "
-            "in proportion to a power of each row's interactions, at nested or random "
-            "columns; first masks of a factorisation (SparseRec). Chosen by "
-            "the validation column."
+            "paper; growth by the gradients of whole intervals (SparseRec without a "
+            "factorisation); first masks of a factorisation (dsl_plus: factors), or in "
+            "proportion to a power of each row's interactions, at nested or random "
+            "columns. Chosen by the validation column."
         ),
         grid=grid,
         keys={**base.NO_FILES, **(base.FEW_VALIDATIONS if quick else {})},
@@ -68,6 +68,7 @@ def _blocks(
     return [
         {"config": files, "method.name": "dense"},
         {**sparse, "method.name": ("dsl", "random_pruning")},
+        {**sparse, "method.name": "dsl_plus", _COLUMNS: "factors"},
         {**sparse, "method.name": "dsl_plus", _POWER: powers, **columns},
-        {**sparse, "method.name": "sparserec", _NMF: (True, False), _ROWS: 1.0},
+        {**sparse, "method.name": "sparserec", _NMF: False, _ROWS: 1.0},
     ]

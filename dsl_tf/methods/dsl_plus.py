@@ -1,16 +1,15 @@
 """DSL for few bytes: what is left of the weights lies where it is needed.
 
-The engine of DSL with four changes:
-1. The first mask gives each row weights in proportion to a power of its interactions.
-   DSL ends with more weights in popular rows (its Figure 4); with few explorations, or
-   few weights, it does not get there from a mask of equal rows.
-2. They are the first columns of a row. An inner product sees a column only where both
-   rows have a weight: of random columns two rows that keep a tenth each share a
-   hundredth, of the first ones all that the one with fewer has. Or (`factors`) they are
-   those in which a factorisation has a user and the user's items, as in SparseRec.
-3. What grows is chosen by the gradients summed over the whole interval, as SparseRec
-   does it (Qu et al. 2024), and not by those of its last batch.
-4. Where the file is to have weights of four bits, training sees the rows that it looks
+The engine of DSL with three changes:
+1. What grows is chosen by the gradients summed over the whole interval, as SparseRec
+   does it (Qu et al. 2024), and not by those of its last batches.
+2. The first mask comes from a factorisation of the interactions, as SparseRec's. An
+   inner product sees a column only where both rows have a weight: of random columns two
+   rows that keep a tenth each share a hundredth; the factorisation has a user and the
+   user's items in the same ones. Without it, weights in proportion to a power of a
+   row's interactions, in its first columns (`nested`) or in random ones: DSL ends with
+   more weights in popular rows (its Figure 4).
+3. Where the file is to have weights of four bits, training sees the rows that it looks
    up rounded as the file has them, see `dsl_tf.layers.rounding`. (A graph model reads
    its table whole, an autoencoder by products: their rows are not rounded. NeuMF's are,
    each table's by a scale of its own, where its file has one for the rows of both.)
@@ -38,11 +37,12 @@ from dsl_tf.training.companions import Explorations
 from dsl_tf.types import Split
 
 SETTINGS = {
-    # Of a row's interactions, to which its first weights are in proportion; 0: equal.
+    # Of the first weights: factors, the largest of a factorisation of the interactions;
+    # of each row nested, the first so many; or random.
+    "columns": "factors",
+    # Of a row's interactions, to which its first weights are in proportion where they
+    # are nested or random; 0: equal.
     "popularity_power": 0.5,
-    # Of a row's first weights: nested, the first so many; random; or factors, the
-    # largest of a factorisation of the interactions.
-    "columns": "nested",
     # Of that factorisation, at most.
     "nmf_iterations": 50,
     # Codes that rows are rounded to in training: int4; none; or those of the file that
@@ -53,8 +53,8 @@ SETTINGS = {
 #: What `python -m dsl_tf.tune` varies, beside what it does of `dsl`.
 SPACE_OF = "dsl"
 SPACE = {
+    "method.dsl_plus.columns": ("factors", "nested", "random"),
     "method.dsl_plus.popularity_power": {"low": 0.0, "high": 1.0},
-    "method.dsl_plus.columns": ("nested", "random", "factors"),
 }
 
 #: Values of `columns`, to whether they are the first ones.
@@ -91,7 +91,15 @@ def make_tables(
     seed: int,
     factors: NmfMasks | None = None,
 ) -> SparseTables:
-    """The tables of `dsl`, with more weights in rows of more interactions."""
+    """The tables of `dsl`, with a mask that is not drawn at random.
+
+    Args:
+      config: the whole config.
+      split: what is trained on.
+      seed: of initial weights and masks.
+      factors: masks of a factorisation, if there is one; with `columns=factors` and
+        without it a mask of as many weights stands in.
+    """
     tables = dsl.make_tables(config, split, seed)
     power = config.method.dsl_plus.popularity_power
     nested = choose(_NESTED, config.method.dsl_plus.columns, "method.dsl_plus.columns")
@@ -100,10 +108,9 @@ def make_tables(
         del name
         use = tables.use(kind)
         nnz = budget((len(use), width), config.sparsity.target)
-        quotas = quotas_by_use(use, width, nnz, power)
         if factors is not None:
-            return GivenMask(factors.of_quotas(kind, width, quotas))
-        return QuotaMask(quotas, width, nested)
+            return GivenMask(factors.mask(kind, width, nnz))
+        return QuotaMask(quotas_by_use(use, width, nnz, power), width, nested)
 
     codes = config.method.dsl_plus.codes
     of_file = _LARGEST_OF_FILE.get(config.budget.format, 0)

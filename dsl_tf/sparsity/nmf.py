@@ -45,20 +45,6 @@ class NmfMasks:
         """
         return positions(self._factor(kind, width), nnz, self._generator(width))
 
-    def of_quotas(self, kind: str, width: int, quotas: np.ndarray) -> np.ndarray:
-        """A mask whose rows have the largest entries of their factors, so many each.
-
-        Args:
-          kind: as in `mask`.
-          width: the table's columns.
-          quotas: int [rows], each at most `width`.
-        """
-        score = scores(self._factor(kind, width), self._generator(width))
-        order = np.argsort(-score, axis=1)
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(width)[None, :], axis=1)
-        return rank < quotas[:, None]
-
     def factored(self, widths: Iterable[int]) -> "NmfMasks":
         """Itself, with the factors of tables of some widths ready."""
         for width in widths:

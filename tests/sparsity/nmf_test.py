@@ -42,16 +42,6 @@ def test_the_budget_is_exact_and_rows_have_a_floor(blocks, width, nnz):
     np.testing.assert_array_equal(mask, again)
 
 
-def test_rows_of_given_sizes_have_their_largest_entries(blocks):
-    masks = nmf.NmfMasks(lambda: blocks, iterations=200, seed=0)
-    quotas = np.arange(20) % 3
-    mask = masks.of_quotas("users", 2, quotas)
-    np.testing.assert_array_equal(mask.sum(axis=1), quotas)
-    one = quotas == 1
-    expected = masks.mask("users", 2, 20)  # the largest of each row
-    np.testing.assert_array_equal(mask[one], expected[one])
-
-
 def test_active_users_do_not_get_everything():
     factor = np.array([[100, 50, 30, 0], [1, 0.9, 0, 0.1]], np.float32)
     mask = nmf.positions(factor, 4, np.random.default_rng(0))
