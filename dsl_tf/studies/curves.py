@@ -9,7 +9,12 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    NullFormatter,
+    PercentFormatter,
+    ScalarFormatter,
+)
 
 from dsl_tf.reports import figures
 from dsl_tf.reports.runs import Run
@@ -109,6 +114,8 @@ class Lines:
             axis.set_xticks(sorted(set(points[self.x])))
         if self.x in _SHARES:
             axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        elif "bytes" in self.x:
+            axis.xaxis.set_major_formatter(EngFormatter("B"))
 
     def _levels(
         self, axis: Axes, points: pd.DataFrame, styles: Mapping[str, dict[str, Any]]

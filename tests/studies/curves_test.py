@@ -43,6 +43,16 @@ def test_lines_are_means_over_seeds_and_levels_lie_flat(lines, frame):
     assert list(level.get_ydata()) == pytest.approx([0.425, 0.425])
 
 
+def test_bytes_have_their_unit(frame):
+    frame["cost.training.state_bytes"] = [2.5e6, 2.5e6, 5e5, 5e5, None, None]
+    lines = Lines("f", "", x="cost.training.state_bytes", y="recall@20")
+    (axes,) = lines.show(frame, {}).figure.axes
+    axes.figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert any(each.endswith(" MB") for each in labels)
+    assert not axes.xaxis.get_offset_text().get_text()
+
+
 def test_the_caption_says_which_cells_are_missing(lines, frame):
     """A line from .6 to .8 looks like one with a point at .7."""
     assert lines.show(frame, {}).caption == (
