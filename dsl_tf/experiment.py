@@ -213,7 +213,7 @@ def export(
         for name in results.read(folder, results.COST)["files"]:
             console.print(output_dir / name, highlight=False, soft_wrap=True)
         return
-    for key in overrides.keys() - {"export.k"}:
+    for key in sorted(overrides.keys() - {"export.k"}):
         raise UserError(
             "Of the keys of an export `--serving_dir`, whose model is whole, takes "
             f"`export.k` only. Received: {key}={overrides[key]}."
