@@ -137,7 +137,9 @@ def copy_weight(
 
 def _built_optimizer(model: keras.Model) -> keras.optimizers.Optimizer | None:
     optimizer = getattr(model, "optimizer", None)
-    return optimizer if getattr(optimizer, "_built", False) else None
+    # What wraps another, such as `LossScaleOptimizer`, is never built itself.
+    built = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_built", False)
+    return optimizer if built else None
 
 
 def _sparse_layers(model: keras.Model) -> list[SparseLayer]:

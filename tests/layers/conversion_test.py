@@ -66,13 +66,22 @@ def test_use_of_rows_is_converted_too(source, target):
     np.testing.assert_array_equal(layer.embeddings.use, use)
 
 
+def adam():
+    return keras.optimizers.Adam(0.1)
+
+
+def scaled_adam():
+    return keras.mixed_precision.LossScaleOptimizer(adam())
+
+
+@pytest.mark.parametrize("make_optimizer", [adam, scaled_adam])
 @pytest.mark.parametrize(("source", "target"), WAYS)
-def test_with_its_moments_training_goes_on_bit_for_bit(source, target):
+def test_with_its_moments_training_goes_on_bit_for_bit(source, target, make_optimizer):
     model = make(source)
-    model.compile(keras.optimizers.Adam(0.1), "mse")
+    model.compile(make_optimizer(), "mse")
     train(model)
     other = convert(model, target)
-    other.compile(keras.optimizers.Adam(0.1), "mse")
+    other.compile(make_optimizer(), "mse")
     other.optimizer.build(other.trainable_variables)
     copy_model(model, other)
     assert int(other.optimizer.iterations) == int(model.optimizer.iterations)
