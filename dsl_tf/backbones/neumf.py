@@ -157,8 +157,7 @@ class NeuMF(Backbone):
         logits = gmf + self._tower(self._first_layer(mlp_p, mlp_q), training)
         if not self._regularization:
             return logits, tf.constant(0.0)
-        squares = [tf.reduce_sum(tf.square(rows)) for rows in (p, q, mlp_p, mlp_q)]
-        return logits, tf.add_n(squares) / tf.cast(tf.size(users), tf.float32)
+        return logits, 2.0 * losses.half_squared_norms(p, q, mlp_p, mlp_q)
 
     def _first_layer(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """ReLU of the first layer for MLP rows.
