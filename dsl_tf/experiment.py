@@ -24,6 +24,7 @@ from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.methods import base as methods
 from dsl_tf.reports import html, runs, tables
 from dsl_tf.training.evaluator import Evaluator
+from dsl_tf.training.shared import SharedPasses
 from dsl_tf.types import Split
 
 #: This process after its imports and before any work.
@@ -37,6 +38,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     command: str = "",
+    shared_passes: Path | None = None,
 ) -> None:
     """Run an experiment for each of its seeds and write the run folder.
 
@@ -46,6 +48,8 @@ def train(
       resume: go on where an earlier run stopped; a finished one is shown.
       overwrite: delete the run that the folder holds, and nothing else.
       command: the command line, for the record.
+      shared_passes: a folder of passes that several runs take alike, which are read
+        from there and kept there.
 
     Raises:
       UserError: the folder holds a run and neither is given, or one of another
@@ -62,7 +66,8 @@ def train(
         if overwrite:  # not before it is known that there is something to train on
             run_folder.clear(output_dir)
         for seed, folder in zip(config.seeds, members, strict=True):
-            _run(config, split, seed, folder, command, console)
+            shared = SharedPasses(shared_passes, folder) if shared_passes else None
+            _run(config, split, seed, folder, command, console, shared)
         results.gather(output_dir, members)
     tables.summary(runs.read_run(output_dir), console)
 
@@ -74,12 +79,13 @@ def _run(
     folder: Path,
     command: str,
     console: rich.console.Console,
+    shared: SharedPasses | None,
 ) -> None:
     """One seed, from the first step that its folder lacks."""
     settings = results.settings(config, split, seed, command)
     with run_folder.recorded(settings, folder):
         if not (folder / run_folder.REPORT).exists():
-            _take_steps(config, split, seed, folder, console)
+            _take_steps(config, split, seed, folder, console, shared)
 
 
 def _take_steps(
@@ -88,6 +94,7 @@ def _take_steps(
     seed: int,
     folder: Path,
     console: rich.console.Console,
+    shared: SharedPasses | None,
 ) -> None:
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -100,7 +107,7 @@ def _take_steps(
         formats=config.export.formats,
         table_bytes=config.export.table_bytes,
     )
-    task = methods.Task(split, seed, checkpoints, console, accept)
+    task = methods.Task(split, seed, checkpoints, console, accept, shared=shared)
     trained = methods.train(task, config, method.train)
     results.write_history(folder, trained.selection)
     if not (folder / results.METRICS).exists():  # the test set is read once

@@ -23,6 +23,7 @@ OUTPUT_SUFFIXES = (".csv", ".parquet", ".json")
 _MODE_OF_FLAG = {
     "resume": "train",
     "overwrite": "train",
+    "shared_passes": "train",
     "serving_dir": "export",
     "user": "recommend",
     "users": "recommend",
@@ -45,6 +46,7 @@ class Command:
       config: the experiment, locked; None unless mode is `train`.
       resume: go on from the folder's checkpoint.
       overwrite: replace the run that the folder holds.
+      shared_passes: folder of passes that several runs take alike, or None.
       overrides: keys set on the command line, such as `{"export.k": 50}`.
       serving_dir: folder for TensorFlow Serving, or None.
       users: raw ids of the users to recommend to; None for all of them.
@@ -58,6 +60,7 @@ class Command:
     config: config_dict.ConfigDict | None
     resume: bool
     overwrite: bool
+    shared_passes: Path | None
     overrides: dict[str, Any]
     serving_dir: str | None
     users: list[str] | None
@@ -114,6 +117,7 @@ def parse(argv: Sequence[str]) -> Command:
         config=config,
         resume=values.resume,
         overwrite=values.overwrite,
+        shared_passes=Path(values.shared_passes) if values.shared_passes else None,
         overrides=overrides,
         serving_dir=values.serving_dir,
         users=values.user or None,
@@ -165,6 +169,9 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_enum("mode", "train", MODES, "What to do.", **where)
     flags.DEFINE_bool("resume", False, "Go on from the last checkpoint.", **where)
     flags.DEFINE_bool("overwrite", False, "Replace the folder's run.", **where)
+    flags.DEFINE_string(
+        "shared_passes", None, "train: folder of passes that runs take alike.", **where
+    )
     flags.DEFINE_string(
         "serving_dir", None, "export: write DIR/<version>/ for TF Serving.", **where
     )

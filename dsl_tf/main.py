@@ -55,6 +55,7 @@ def _run(command: flags.Command) -> None:
                 resume=command.resume,
                 overwrite=command.overwrite,
                 command=command.text,
+                shared_passes=command.shared_passes,
             )
         case "evaluate":
             experiment.evaluate(command.output_dir)

@@ -90,7 +90,8 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
         try:
             with forecast.planning(values.config, values.set, seeds, todo) as planned:
                 left = Remaining(todo, values.jobs, planned)
-                runner.run(todo, values.jobs, left, console, finished)
+                shared = root / "passes" if values.share_passes else None
+                runner.run(todo, values.jobs, left, console, finished, shared)
         finally:
             shown = page.write(root, name, study, places, compared)
     failed = [place for place in todo if place.status is Status.FAILED]
@@ -134,7 +135,7 @@ def _print_plan(
     at_once = f" with --jobs={jobs}" if jobs > 1 else ""
     console.print(
         f"{len(rows)} cells; {tables.macs(macs)} and about {minutes:,.0f} minutes are "
-        f"left{at_once}, if every pass takes all of its epochs.",
+        f"left{at_once}, if every pass takes all of its epochs and none is shared.",
         soft_wrap=True,
     )
 
@@ -182,6 +183,13 @@ def _define() -> flags.FlagValues:
         [],
         "KEY=VALUE of every run's config, such as train.epochs=3, where the grid has "
         "no such key; repeatable.",
+        **where,
+    )
+    flags.DEFINE_bool(
+        "share_passes",
+        True,
+        "Train a pass that several cells take alike once, such as the dense one that "
+        "is then pruned; its seconds and memory count in each of them.",
         **where,
     )
     flags.DEFINE_bool(

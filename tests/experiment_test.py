@@ -314,6 +314,30 @@ def test_data_that_are_not_there_delete_no_run(single, config, tmp_path):
     assert _contents(folder) == before
 
 
+def test_runs_that_share_passes_say_so(config, tmp_path):
+    shared = tmp_path / "shared"
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        config.unlock()
+        config.export.formats = ()
+        experiment.train(config.lock(), folder, shared_passes=shared)
+    costs = [_json(folder / "cost.json")["training"] for folder in (first, second)]
+    # DSL moves weights: nothing is shared.
+    assert [each["seconds_of_other_runs"] for each in costs] == [0.0, 0.0]
+    config.unlock()
+    config.method.name = "dense"
+    runs = [tmp_path / "dense", tmp_path / "dense again"]
+    for folder in runs:
+        experiment.train(config.lock(), folder, shared_passes=shared)
+    own, read = (_json(folder / "cost.json")["training"] for folder in runs)
+    assert own["passes"][0]["read_from"] == ""
+    assert read["passes"][0]["read_from"] == str(runs[0])
+    assert read["seconds"] == read["seconds_of_other_runs"] == own["seconds"] > 0
+    metrics = [_json(folder / "metrics.json") for folder in runs]
+    assert metrics[0] == metrics[1]
+    assert f"taken before, in {runs[0]}" in (runs[1] / "report.html").read_text()
+
+
 def test_several_seeds(several, single, config):
     for seed in (0, 1):
         assert _json(several / f"seed_{seed}" / "config.json")["seed"] == seed

@@ -41,8 +41,8 @@ class PassCost:
         what the method holds meanwhile, such as weights to rewind to; as stored.
       as_published: multiply-accumulates as the paper counts; see
         `accounting.published`.
-      read_from: the folder of another run that took it before and whose report this is
-        read from; "" where it was taken, and measured, by this one.
+      read_from: the folder of another run that took it before and whose measurements
+        these are; "" where it was taken, and measured, by this one.
     """
 
     name: str
@@ -102,6 +102,7 @@ def of_pass(
         as_published=published.training(
             model, layers, _weights(model).density, steps, step
         ),
+        read_from=state.read_from,
     )
 
 
@@ -184,6 +185,9 @@ def report(
         },
         "training": {
             "seconds": round(sum(p.seconds for p in passes), 3),
+            "seconds_of_other_runs": round(
+                sum(p.seconds for p in passes if p.read_from), 3
+            ),
             "steps": sum(p.steps for p in passes),
             "macs": sum(m.total for m in each),
             "macs_forward": sum(m.forward for m in each),

@@ -11,6 +11,7 @@ from dsl_tf.accounting.cost import PassCost
 from dsl_tf.layers.tables import TableFactory
 from dsl_tf.methods._models import Start
 from dsl_tf.training.companions import Companion
+from dsl_tf.training.shared import SharedPasses
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import Split
 
@@ -42,6 +43,7 @@ class Task:
         has no use.
       watch: sees the metrics of each validation of the pass that selects; what it
         raises ends the training.
+      shared: where passes are that other runs take alike, or None.
     """
 
     split: Split
@@ -50,6 +52,7 @@ class Task:
     console: rich.console.Console
     accept: Start = lambda backbone: None
     watch: Callable[[Metrics], None] = lambda metrics: None
+    shared: SharedPasses | None = None
 
 
 @dataclasses.dataclass(frozen=True)

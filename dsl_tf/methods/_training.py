@@ -4,6 +4,7 @@ import gc
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import tf_keras as keras
@@ -20,6 +21,7 @@ from dsl_tf.training import checkpoints
 from dsl_tf.training.companions import Companion
 from dsl_tf.training.evaluator import Evaluator, selection_metric
 from dsl_tf.training.fit import FitSettings, fit
+from dsl_tf.training.shared import fingerprint
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult
 
@@ -70,16 +72,21 @@ class Training(Passes):
         ]
         validates = steps is None and len(self.split.validation)
         companion = (make_companion or _nobody)(config, planned, self.seed)
+        folder = self._task.folder / self._place(name)
+        alike = make_companion is None and not model.loss_terms
+        keep = self._sharing(model, config, folder, [steps, planned]) if alike else None
         state = fit(
             model,
             batches,
             settings,
-            self._task.folder / self._place(name),
+            folder,
             self._watched(name, evaluators[0]) if validates else None,
             selection_metric(config.evaluation.cutoffs),
             self._task.console,
             companion,
         )
+        if keep is not None:
+            keep()
         taken = cost.of_pass(
             self._place(name), model, state, batches.size, companion, self.held_bytes
         )
@@ -132,6 +139,35 @@ class Training(Passes):
             return result
 
         return watched
+
+    def _sharing(
+        self,
+        model: Backbone,
+        config: config_dict.ConfigDict,
+        folder: Path,
+        length: list[int | None],
+    ) -> Callable[[], None] | None:
+        """Read a pass that another run took alike, where there is one.
+
+        Args:
+          model: before its first step.
+          config: of the pass.
+          folder: where it goes.
+          length: steps, taken and planned.
+
+        Returns:
+          What lets others have it when it has finished; None where none is shared.
+        """
+        shared = self._task.shared
+        if shared is None:
+            return None
+        key = fingerprint(model, self.split, config, seed=self.seed, length=length)
+        if shared.fetch(key, folder):
+            self._task.console.print(
+                f"{folder.name}: another run took this pass; it is read from there.",
+                highlight=False,
+            )
+        return lambda: shared.keep(key, folder)
 
     def _accept(self, model: Backbone) -> None:
         if self._accepted:

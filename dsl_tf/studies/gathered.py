@@ -73,7 +73,7 @@ def frame(
       `file_`; `protocol`, and whether there was a `refit`; every number of `cost.json`
       with `cost.` before its keys, those of a pass by its name (those of its layers:
       `layers`), and `training_memory`, bytes over what the process had before;
-      `instructions`, where they could be counted; paired differences to the dense cell
+      `instructions`, where all could be counted; paired differences to the dense cell
       of the same data, model, training and seed (`COMPARED`), and shares of its costs
       (`SHARES`); `warnings`, what a reader of its numbers has to know; `command`.
     """
@@ -89,11 +89,9 @@ def frame(
         row = row | {"status": str(place.status), "error": place.error}
         run = found.get(place.cell.name)
         if run is not None:
-            row |= _numbers(run) | {"instructions": counted(place.counts)}
-            warnings, other = (
-                list(run.metrics.get("warnings", [])),
-                dense.get(_family(place)),
-            )
+            row |= _numbers(run) | {"instructions": _instructions(place, run)}
+            warnings = list(run.metrics.get("warnings", []))
+            other = dense.get(_family(place))
             if other is not None and _data(run) != _data(other):
                 warnings.append("Its data are not those of the dense cell any more.")
                 other = None
@@ -173,6 +171,13 @@ def _family(place: Place) -> tuple[tuple[str, str], ...]:
     values = config_files.flatten(place.cell.config).items()
     alike = {key: str(each) for key, each in values if key.split(".")[0] not in _OWN}
     return tuple(sorted(alike.items()))
+
+
+def _instructions(place: Place, run: Run) -> int | None:
+    """None where another cell took a pass: they were counted there, with others."""
+    if run.cost["training"].get("seconds_of_other_runs"):
+        return None
+    return counted(place.counts)
 
 
 def _numbers(run: Run) -> dict[str, Any]:

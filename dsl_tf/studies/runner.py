@@ -5,6 +5,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import rich.console
 from rich.progress import (
@@ -36,6 +37,7 @@ def run(
     remaining: Remaining,
     console: rich.console.Console,
     finished: Callable[[], None],
+    shared_passes: Path | None = None,
 ) -> None:
     """Run the cells that are not done, one after the other or some at a time.
 
@@ -48,6 +50,8 @@ def run(
       remaining: of the cells; knows what is left of them.
       console: where progress goes.
       finished: is called after each cell, from one thread at a time.
+      shared_passes: folder of passes that several cells take alike; None: each takes
+        all of its own.
 
     Raises:
       KeyboardInterrupt: after the cells that ran have written their checkpoints.
@@ -63,7 +67,7 @@ def run(
             begun = time.monotonic()
             with display.running(place):
                 logged = place.begin()
-                exit_code = _process(place, stop)
+                exit_code = _process(place, stop, shared_passes)
             if stop.is_set():
                 return
             with lock:
@@ -82,10 +86,12 @@ def run(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _process(place: Place, stop: threading.Event) -> int:
+def _process(place: Place, stop: threading.Event, shared_passes: Path | None) -> int:
     """One run, to its end or until `stop`; its exit code."""
     locks.wait(place.folder, _PATIENCE)
     arguments = [*place.cell.arguments, f"--output_dir={place.folder}", "--resume"]
+    if shared_passes is not None:
+        arguments.append(f"--shared_passes={shared_passes}")
     with (
         place.log.open("ab") as log,
         children.started("dsl_tf.main", arguments, log) as process,

@@ -9,10 +9,13 @@ import tensorflow as tf
 
 from dsl_tf.files import replacing
 
+#: Files of a folder that hold what is no tensor, the newest last.
+STATES = "step-*/state.json"
+
 
 def read_state(folder: Path) -> dict[str, Any] | None:
     """The JSON state of the newest checkpoint in `folder`, or None."""
-    found = sorted(folder.glob("step-*/state.json"))
+    found = sorted(folder.glob(STATES))
     if not found:
         return None
     state: dict[str, Any] = json.loads(found[-1].read_text("utf-8"))
@@ -60,7 +63,7 @@ class CheckpointFolder:
         """
         state = read_state(self._folder)
         if state is not None:
-            newest = max(self._folder.glob("step-*/state.json")).parent
+            newest = max(self._folder.glob(STATES)).parent
             read = self._checkpoint.read(str(newest / "tensors"))
             read.assert_existing_objects_matched()
         return state

@@ -21,6 +21,7 @@ class TrainingState:
       finished: no further step will be taken.
       history: a row for each finished epoch.
       companion: what the companion of the pass has to remember.
+      read_from: the folder of another run that took the pass; "" for this one.
     """
 
     epochs: int = 0
@@ -35,6 +36,7 @@ class TrainingState:
     finished: bool = False
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     companion: dict[str, Any] = dataclasses.field(default_factory=dict)
+    read_from: str = ""
 
     @property
     def loss(self) -> float:

@@ -147,9 +147,12 @@ def test_passes_are_read_as_they_were_written(tmp_path):
     assert read == [
         dataclasses.replace(each, read_from=str(tmp_path)) for each in passes
     ]
-    # They count as if they were this run's own.
+    # They count as if they were this run's own, and the report says how much they are.
     again = cost.report(model, read, base_rss_bytes=600)["training"]
-    assert again | {"passes": None} == report["training"] | {"passes": None}
+    own = report["training"]
+    assert (own["seconds"], own["seconds_of_other_runs"]) == (3.0, 0.0)
+    said = {"passes": None, "seconds_of_other_runs": 3.0}
+    assert again | {"passes": None} == own | said
 
 
 @pytest.mark.parametrize(

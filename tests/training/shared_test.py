@@ -1,0 +1,166 @@
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pytest
+import rich.console
+
+from dsl_tf import plugins
+from dsl_tf.methods import base
+from dsl_tf.training.shared import SharedPasses
+
+WIDTH = 4
+
+
+@pytest.fixture
+def train(small_split, small_config, tmp_path):
+    """Trains in the folder `name`, with passes that others may have."""
+    small_config.train.epochs = 1
+    small_config.model.embedding_dim = WIDTH
+
+    def run(name, method, keys=None, seed=0, split=small_split, share=True):
+        config = small_config.copy_and_resolve_references()
+        config.method.name = method
+        config.update_from_flattened_dict(keys or {})
+        run = tmp_path / name
+        shared = SharedPasses(tmp_path / "shared", run) if share else None
+        task = base.Task(
+            split,
+            seed,
+            run / "checkpoints",
+            rich.console.Console(quiet=True),
+            shared=shared,
+        )
+        module = plugins.find("dsl_tf.methods", method, "method")
+        return base.train(task, config, module.train)
+
+    return run
+
+
+def read(trained):
+    """Of each pass by its name, the run that took it; "" for this one."""
+    return {each.name: os.path.basename(each.cost.read_from) for each in trained.passes}
+
+
+def tickets(sparsity):
+    return {"sparsity.target": sparsity, "method.lottery_ticket.share": 0.25}
+
+
+def assert_equal(model, other):
+    for ours, theirs in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_rounds_that_another_ticket_has_taken_are_read(train):
+    first = train("first", "lottery_ticket", tickets(0.5))
+    assert read(first) == {"dense": "", "round_1": "", "round_2": "", "select": ""}
+    second = train("second", "lottery_ticket", tickets(0.6))
+    # 3/4, 9/16 and then 27/64 or what the target leaves, which differs.
+    assert read(second) == {
+        "dense": "first",
+        "round_1": "first",
+        "round_2": "first",
+        "round_3": "",
+        "select": "",
+    }
+    alone = train("alone", "lottery_ticket", tickets(0.6), share=False)
+    assert read(alone) == dict.fromkeys(read(second), "")
+    assert_equal(second.model, alone.model)
+    for ours, theirs, taken in zip(
+        second.passes, alone.passes, [*first.passes[:3], None, None], strict=True
+    ):
+        same = {"layers", "steps", "epochs", "size", "state_bytes", "as_published"}
+        for name in same:
+            assert getattr(ours.cost, name) == getattr(theirs.cost, name), name
+        losses = [row["loss"] for row in ours.state.history]
+        assert losses == [row["loss"] for row in theirs.state.history]
+        if taken is not None:  # as it was measured then
+            assert ours.cost.seconds == taken.cost.seconds
+            assert ours.cost.peak_rss_bytes == taken.cost.peak_rss_bytes
+
+
+def test_a_dense_pass_is_read_whatever_comes_after_it(train):
+    pruned = train("pruned", "magnitude_pruning")
+    again = train("again", "without_rewinding")
+    assert read(pruned)["dense"] == ""
+    assert read(again)["dense"] == "pruned"
+    # Plain Keras tables have other variables than those that are pruned.
+    rounded = train("rounded", "quantised")
+    dense = train("dense", "dense")
+    assert read(rounded) == {"select": ""}
+    assert read(dense) == {"select": "rounded"}
+    taught = train("taught", "rkd", {"sparsity.target": 0.5})
+    # Who took it, not who read it last.
+    assert read(taught) == {"teacher": "rounded", "rank": "", "select": ""}
+
+
+def test_what_was_read_stays_read_when_the_run_goes_on(train):
+    train("first", "magnitude_pruning")
+    second = train("second", "magnitude_pruning", {"sparsity.target": 0.75})
+    again = train("second", "magnitude_pruning", {"sparsity.target": 0.75})
+    assert read(second) == read(again) == {"dense": "first", "select": ""}
+    assert_equal(second.model, again.model)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"train.learning_rate": 0.5},
+        {"train.epochs": 2},
+        {"model.regularization": 0.5},
+        {"optimizer.beta_2": 0.9},
+        {"evaluation.cutoffs": (5,)},
+    ],
+    ids=str,
+)
+def test_a_pass_of_another_config_is_taken(train, keys):
+    train("first", "dense")
+    assert read(train("second", "dense", keys)) == {"select": ""}
+
+
+def test_a_pass_of_another_seed_or_other_data_is_taken(train, small_split):
+    train("first", "dense")
+    assert read(train("seed", "dense", seed=1)) == {"select": ""}
+    fewer = dataclasses.replace(
+        small_split, train=small_split.train.take(np.arange(1, len(small_split.train)))
+    )
+    assert read(train("data", "dense", split=fewer)) == {"select": ""}
+
+
+def test_what_more_than_weights_and_config_decides_is_never_shared(train):
+    """Callbacks and added losses are not in what a pass is known by."""
+    keys = {"sparsity.target": 0.5, "method.gradual_magnitude.frequency": 5}
+    # The student of `rkd` begins as the narrow model does that nobody teaches.
+    train("narrow", "small_dim", keys)
+    for method in ("dsl", "gradual_magnitude", "rkd"):
+        train(f"{method} first", method, keys)
+        again = read(train(f"{method} again", method, keys))
+        assert again["select"] == ""
+    assert read(train("narrow again", "small_dim", keys)) == {"select": "narrow"}
+
+
+def test_a_refit_shares_too_and_not_with_the_first_time(train, small_config):
+    keys = {"train.refit": True}
+    assert set(read(train("first", "dense", keys)).values()) == {""}
+    second = train("second", "dense", keys)
+    assert read(second) == {"select": "first", "refit": "first"}
+
+
+def test_where_files_cannot_be_linked_they_are_copied(train, monkeypatch):
+    def refuse(source, target):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first = train("first", "dense")
+    second = train("second", "dense")
+    assert read(second) == {"select": "first"}
+    assert_equal(first.model, second.model)
+
+
+def test_the_passes_outlive_the_run_that_took_them(train, tmp_path):
+    first = train("first", "dense")
+    shutil.rmtree(tmp_path / "first")
+    second = train("second", "dense")
+    assert read(second) == {"select": "first"}
+    assert_equal(first.model, second.model)
