@@ -2,6 +2,7 @@ import errno
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -24,8 +25,9 @@ class _Experiment(types.ModuleType):
         if self.raises:
             raise self.raises
 
-    def train(self, config, output_dir, *, resume, overwrite, command):
-        self._record("train", config.data.name, str(output_dir), resume, overwrite)
+    def train(self, config, output_dir, *, resume, overwrite, command, shared_passes):
+        how = (resume, overwrite, shared_passes)
+        self._record("train", config.data.name, str(output_dir), *how)
 
     def evaluate(self, output_dir):
         self._record("evaluate", str(output_dir))
@@ -51,7 +53,11 @@ TRAIN = ["main", "--config=configs/neumf.py", "--output_dir=there"]
 
 def test_train(experiment):
     assert main.main([*TRAIN, "--resume"]) == 0
-    assert experiment.calls == [("train", "demo", "there", True, False)]
+    assert main.main([*TRAIN, "--shared_passes=passes"]) == 0
+    assert experiment.calls == [
+        ("train", "demo", "there", True, False, None),
+        ("train", "demo", "there", False, False, Path("passes")),
+    ]
 
 
 def test_other_modes(experiment, tmp_path, capsys):
