@@ -114,7 +114,8 @@ class Table:
             keys.append([key for _, key in cells])
         notes = [*_protocols(frame), *_significance(rows)]
         caption = " ".join([self.caption, *notes])
-        return TextTable(self.name, caption, header, rows, len(self.rows), keys)
+        begun = bool(frame["status"].isin(["done", "failed"]).any())
+        return TextTable(self.name, caption, header, rows, len(self.rows), keys, begun)
 
 
 #: Characters that LaTeX has a use for.
@@ -141,6 +142,7 @@ class TextTable(NamedTuple):
       rows: cells.
       labels: how many of the first columns are labels.
       keys: what the page sorts cells by: numbers, whatever unit is shown.
+      begun: whether there is anything of ours in it.
     """
 
     name: str
@@ -149,6 +151,7 @@ class TextTable(NamedTuple):
     rows: list[list[str]]
     labels: int
     keys: list[list[object]]
+    begun: bool = True
 
     def write(self, folder: Path) -> None:
         """As `<name>.md` and `<name>.tex`."""
@@ -177,7 +180,10 @@ class TextTable(NamedTuple):
         return "\n".join([self.caption, "", *lines, ""])
 
     def html(self) -> str:
-        """As a part of a page, where no number is parted from its unit."""
+        """As a part of a page, where no number is parted from its unit.
+
+        What has nothing of ours in it is folded.
+        """
         rows = [
             [_UNIT.sub("\N{NO-BREAK SPACE}", cell) for cell in r] for r in self.rows
         ]
@@ -185,15 +191,18 @@ class TextTable(NamedTuple):
 
 
 _HTML = jinja2.Environment(autoescape=True).from_string(
-    """<figure class="plain"><figcaption>{{ table.caption }}</figcaption>
-<div class="scroll"><table class="sortable"><thead><tr>
+    """<figure class="plain">
+{% if table.begun %}<figcaption>{{ table.caption }}</figcaption>
+{% else %}<details><summary>{{ table.caption }} No cell of it is done.</summary>
+{% endif %}<div class="scroll"><table class="sortable"><thead><tr>
 {%- for name in table.header %}<th{% if loop.index > table.labels %} class="number"
 {%- endif %}>{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in table.rows %}{% set keys = table.keys[loop.index0] %}<tr>
 {%- for cell in row %}<td data-value="{{ keys[loop.index0] }}"
 {%- if loop.index > table.labels %} class="number"{% endif %}>{{ cell }}</td>
 {%- endfor %}</tr>
-{% endfor %}</tbody></table></div></figure>"""
+{% endfor %}</tbody></table></div>{% if not table.begun %}</details>{% endif %}
+</figure>"""
 )
 
 

@@ -98,6 +98,15 @@ def test_files(table, frame, tmp_path):
     assert r"A table | of 100 \% \& more. full\_ranking" in latex
 
 
+def test_what_has_not_begun_is_folded_on_the_page(table, frame):
+    assert "<details>" not in table.show(frame, {}).html()
+    for status in ("failed", "done"):
+        assert "<details>" not in table.show(frame.assign(status=status), {}).html()
+    page = table.show(frame.assign(status="waiting", **{"recall@20": None}), {}).html()
+    assert page.count("<details>") == page.count("</details>") == 1
+    assert page.index("<summary>A table |") < page.index("(paper 0.5000)")
+
+
 def test_html_is_escaped(frame):
     table = Table("t", "<b>bold</b>", rows=("method",), values=(RECALL,))
     page = table.show(frame, {}).html()
