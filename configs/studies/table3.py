@@ -47,8 +47,7 @@ def get_config(size: str = "full") -> Study:
         files = base.files(("mf",), base.QUICK_DATA)
         grid = [block for file in files for block in _blocks(file, (0.8,), {})]
         tables = [
-            _table(f"table3_{name}", "sparsity", {"data": name})
-            for name in base.QUICK_DATA
+            _table(name, f"MF on {name}", {"data": name}) for name in base.QUICK_DATA
         ]
         return _study(grid, (0,), base.FEW_VALIDATIONS | rounds, *tables)
     grid = [
@@ -76,10 +75,10 @@ def get_config(size: str = "full") -> Study:
             where={"data": "yelp2018"},
             paper=paper,
         ),
-        _table("table3_gowalla", "sparsity", {"data": "gowalla"}),
+        _table("gowalla", "LightGCN on Gowalla", {"data": "gowalla"}),
         *(
-            _table(f"table3_{name}", "sparsity", {"data": "ml-1m", "backbone": name})
-            for name in ("mf", "neumf")
+            _table(name, f"{text} on MovieLens-1M", {"data": "ml-1m", "backbone": name})
+            for name, text in (("mf", "MF"), ("neumf", "NeuMF"))
         ),
     ]
     return _study(grid, (0, 1, 2, 3, 4), {}, *tables)
@@ -97,11 +96,11 @@ def _blocks(file: str, sparsities: tuple[float, ...], axes: dict) -> list[dict]:
     ]
 
 
-def _table(name: str, label: str, where: dict) -> Table:
+def _table(name: str, of: str, where: dict) -> Table:
     return Table(
-        name,
-        f"All methods, by sparsity; every pass is in their costs. {_BY_BYTES}",
-        rows=("method", label),
+        f"table3_{name}",
+        f"{of}: all methods by sparsity; every pass is in their costs. {_BY_BYTES}",
+        rows=("method", "sparsity"),
         values=_VALUES,
         where=where,
     )
