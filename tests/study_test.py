@@ -134,6 +134,21 @@ def test_a_killed_study_goes_on_and_its_cell_never_runs_twice(config, tmp_path):
         pass
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("flags", "read"), [([], 1), (["--noshare_passes"], 0)])
+def test_a_pass_that_cells_take_alike_is_trained_once(
+    config, tmp_path, capsys, flags, read
+):
+    arguments = [f"--config={config}:quick", f"--output_dir={tmp_path}"]
+    arguments += ["--only=*dense*,*quantised*", "--set=method.quantised.bits=8"]
+    code, _ = _run(capsys, *arguments, *flags)
+    assert code == 0
+    results = pd.read_csv(tmp_path / "results.csv")
+    seconds = results["cost.training.seconds_of_other_runs"].dropna()
+    assert len(seconds) == 2
+    assert (seconds > 0).sum() == read
+
+
 def test_a_folder_that_cannot_be_made(config, tmp_path, capsys):
     (tmp_path / "file").touch()
     arguments = [f"--config={config}:quick", f"--output_dir={tmp_path / 'file' / 'x'}"]
