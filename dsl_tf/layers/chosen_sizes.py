@@ -94,13 +94,12 @@ class ChosenEmbedding(SizedEmbedding):
             trainable=False,
         )
 
-    def call(self, rows: tf.Tensor) -> tf.Tensor:
-        """Look up rows, int [...] -> float32 [..., d]."""
-        rows = tf.convert_to_tensor(rows)
-        flat, count = tf.reshape(rows, [-1]), len(self.sizes)
-        size = tf.cast(tf.gather(self.chosen, flat), tf.int32)
-        place = flat if self.place is None else tf.gather(self.place, flat)
-        back = tf.dynamic_partition(tf.range(tf.size(flat)), size, count)
+    def make(self, rows: tf.Tensor) -> tf.Tensor:
+        """See `SizedEmbedding.make`."""
+        count = len(self.sizes)
+        size = tf.cast(tf.gather(self.chosen, rows), tf.int32)
+        place = rows if self.place is None else tf.gather(self.place, rows)
+        back = tf.dynamic_partition(tf.range(tf.size(rows)), size, count)
         made = [
             _mapped(tf.gather(table, part), map_)
             for table, part, map_ in zip(
@@ -110,10 +109,8 @@ class ChosenEmbedding(SizedEmbedding):
                 strict=True,
             )
         ]
-        shape = tf.concat([tf.shape(rows), [self.output_dim]], axis=0)
         return tf.ensure_shape(
-            tf.reshape(tf.dynamic_stitch(back, made), shape),
-            [*rows.shape, self.output_dim],
+            tf.dynamic_stitch(back, made), [*rows.shape, self.output_dim]
         )
 
     def _to_width(self) -> list[tf.Tensor | None]:

@@ -112,22 +112,18 @@ class MixedEmbedding(SizedEmbedding):
             )
         super().build(input_shape)
 
-    def call(self, rows: tf.Tensor) -> tf.Tensor:
-        """Look up rows, int [...] -> float32 [..., d]."""
-        rows = tf.convert_to_tensor(rows)
-        flat = tf.reshape(rows, [-1])
-        bucket = tf.cast(tf.gather(self.bucket, flat), tf.int32)
+    def make(self, rows: tf.Tensor) -> tf.Tensor:
+        """See `SizedEmbedding.make`."""
+        bucket = tf.cast(tf.gather(self.bucket, rows), tf.int32)
         weights = tf.gather(tf.nn.softmax(self.logits()), bucket)
-        made = tf.add_n(
+        return tf.add_n(
             [
-                weights[:, k, None] * tf.tanh(tf.matmul(tf.gather(table, flat), map_))
+                weights[:, k, None] * tf.tanh(tf.matmul(tf.gather(table, rows), map_))
                 for k, (table, map_) in enumerate(
                     zip(self.candidates, self.maps, strict=True)
                 )
             ]
         )
-        shape = tf.concat([tf.shape(rows), [self.output_dim]], axis=0)
-        return tf.ensure_shape(tf.reshape(made, shape), [*rows.shape, self.output_dim])
 
     def logits(self) -> tf.Tensor:
         """Of the weights in each bucket, [B, K]."""

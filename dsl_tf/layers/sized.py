@@ -142,9 +142,17 @@ class SizedEmbedding(keras.layers.Layer, abc.ABC):
         self.buckets = buckets
         self._initializer = embeddings_initializer
 
-    @abc.abstractmethod
     def call(self, rows: tf.Tensor) -> tf.Tensor:
-        """Look up rows, int [...] -> float32 [..., d]."""
+        """Look up rows, int [...] -> float32 [..., d]; each is made once."""
+        rows = tf.convert_to_tensor(rows)
+        distinct, index = tf.unique(tf.reshape(rows, [-1]))
+        shape = tf.concat([tf.shape(rows), [self.output_dim]], axis=0)
+        made = tf.reshape(tf.gather(self.make(distinct), index), shape)
+        return tf.ensure_shape(made, [*rows.shape, self.output_dim])
+
+    @abc.abstractmethod
+    def make(self, rows: tf.Tensor) -> tf.Tensor:
+        """Rows of their candidates, int [m] -> float32 [m, d]."""
 
     @abc.abstractmethod
     def row_macs(self) -> float:
@@ -152,7 +160,9 @@ class SizedEmbedding(keras.layers.Layer, abc.ABC):
 
     def whole(self) -> tf.Tensor:
         """All rows as they are made, [n, d]."""
-        return self(tf.range(self.input_dim))
+        if not self.built:
+            self(tf.zeros([1], tf.int32))
+        return self.make(tf.range(self.input_dim))
 
     def products(self, inputs: tf.Tensor) -> tf.Tensor:
         """Inner products with all rows: [B, d] -> [B, n]."""

@@ -6,7 +6,6 @@ more weights are always better.
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from ml_collections import config_dict
@@ -122,16 +121,17 @@ class Making(Companion):
 def making_macs(model: Backbone, size: StepSize) -> int:
     """Multiply-accumulates of making the rows of a step, forward.
 
-    Of those that a batch looks up, repetitions counted, or, where a graph is
-    propagated over, of all rows once.
+    Of those that a batch looks up, at most all of a table, or, where a graph is
+    propagated over, of all rows once. Each is made once, whose row numbers a batch has
+    twice: these are as many as there can be.
     """
     whole = any(each.once for each in macs.of_layers(model).values())
+    looked_up = {"users": size.users, "items": size.items}
+    looked_up["both"] = size.users + size.items
     total = 0.0
     for tables in model._flatten_layers():
         if isinstance(tables, Tables):
-            layers = sized_layers(tables)
-            looked_up = (size.users + size.items) / max(1, len(layers))
-            rows = [each.input_dim if whole else looked_up for each in layers]
-            costs = [each.row_macs() for each in layers]
-            total += float(np.dot(rows, costs))
+            for each in sized_layers(tables):
+                rows = each.input_dim if whole else looked_up[each.kind]
+                total += min(rows, each.input_dim) * each.row_macs()
     return round(total)

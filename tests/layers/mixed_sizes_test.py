@@ -46,6 +46,22 @@ def test_rows_by_hand(rng):
     assert layer.row_macs() == (1 + 2 + 4) * 4 + 3 * 4
 
 
+def test_a_row_that_is_there_twice_gets_both_gradients(rng):
+    layer = _layer()
+    rows, weights = np.array([2, 0, 2, 2]), rng.normal(size=(4, 4)).astype(np.float32)
+
+    def gradients(looked_up, weights):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(looked_up) * weights)
+        found = tape.gradient(loss, layer.trainable_variables)
+        return [tf.convert_to_tensor(each).numpy() for each in found]
+
+    together = gradients(rows, weights)
+    apart = [gradients(rows[[j]], weights[[j]]) for j in range(4)]
+    for ours, *each in zip(together, *apart, strict=True):
+        np.testing.assert_allclose(ours, sum(each), rtol=1e-4, atol=1e-6)
+
+
 def test_it_begins_with_equal_weights_on_one_scale():
     initial = keras.initializers.RandomNormal(stddev=0.1, seed=1)
     buckets = np.zeros(4000, int)

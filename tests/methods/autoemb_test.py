@@ -152,7 +152,9 @@ def test_the_controllers_work_is_counted(steps):
     (layer,) = autoemb.mixed_layers(steps.model)
     mixing = len(set(layer.buckets)) * 8 * 5
     scoring = 16 * held_out.pairs
-    making = row * (3 + 7 + held_out.users + held_out.items)
+    # A row is made once, however often a batch has it: of the second batch, all rows.
+    assert held_out.users + held_out.items > layer.input_dim
+    making = row * (3 + 7 + layer.input_dim)
     assert taken.forward == 10 * (scoring + making + 2 * mixing)
     assert taken.backward == 2 * taken.forward
     assert taken.optimizer == 10 * 5 * controller
@@ -164,9 +166,10 @@ def test_a_refit_keeps_the_mixture(config, task):
     names = [each.name for each in trained.passes]
     assert names == ["select", "choose_mixtures", "refit"]
     refit = trained.passes[2].cost
-    made = (31 + 5) * 16 * (refit.size.users + refit.size.items) * refit.steps
-    assert refit.layers["rows of their sizes"] == (made, 2 * made, 0)
     (layer,) = autoemb.mixed_layers(trained.model)
+    assert refit.size.users + refit.size.items > layer.input_dim
+    made = (31 + 5) * 16 * layer.input_dim * refit.steps
+    assert refit.layers["rows of their sizes"] == (made, 2 * made, 0)
     assert layer.controller is None
     selected = ReadBack(task, config, task.split).backbone(config, autoemb.make_tables)
     (other,) = autoemb.mixed_layers(selected)

@@ -211,7 +211,10 @@ def test_its_multiply_accumulates_by_hand(growing):
     # Asked before the steps 0, 2 and 4.
     taken = esapn.Growth(growing).macs(5, StepSize(3, 7, 21, 3))["policies"]
     making = 5 * 16 * (3 + 7)
-    reward = 3 * 16 * (held_out.users + held_out.items + held_out.pairs)
+    # Each row once, however often the batch has it.
+    (layer,) = _held_out.sized_layers(growing.model)
+    rows = min(held_out.users + held_out.items, layer.input_dim)
+    reward = 3 * 16 * (rows + held_out.pairs)
     # Eight units and two actions, of users and items, of as many drawn from training.
     asked = 3 * 2 * (held_out.users + held_out.positives) * 8 * 2
     assert taken.forward == making + reward + 2 * asked
