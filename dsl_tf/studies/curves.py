@@ -230,7 +230,7 @@ def _some(label: str) -> list[str]:
 def _groups(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
     """Parts of a frame by labels, in the order in which they come first."""
     rows = frame[[*by]].itertuples(index=False)
-    names = [" ".join(map(_named, by, row)).strip() for row in rows]
+    names = [" ".join(filter(None, map(_named, by, row))) for row in rows]
     return [(name, frame[[n == name for n in names]]) for name in dict.fromkeys(names)]
 
 
