@@ -37,11 +37,12 @@ class Planning(Passes):
         start: Start | None = None,
     ) -> Backbone:
         """See `Passes.one`."""
-        del make_companion  # what it adds depends on how it goes
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(self.split, config, tables, self.seed, None, start)
         epochs = config.train.epochs
         steps = epochs * batches.steps_per_epoch
+        if make_companion is not None:  # what it adds depends on how it goes
+            make_companion(config, steps, self.seed)  # but not what it refuses
         row = {"epoch": epochs, "step": steps}
         state = TrainingState(
             epochs, best_epoch=epochs, best_step=steps, finished=True, history=[row]

@@ -130,3 +130,17 @@ def test_a_cell_that_would_be_refused_says_why(plan):
     said = plan(**{"method.name": "quantised", "method.quantised.bits": 3})
     assert "`method.quantised.bits` must be one of" in said
     assert "Received: 3" in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule"),
+    [
+        ({"method.name": "dsl", "sparsity.update_interval": 26}, "below the step"),
+        (
+            {"method.name": "gradual_magnitude", "sparsity.target": 0.5},
+            "`method.gradual_magnitude.frequency` must be",
+        ),
+    ],
+)
+def test_a_schedule_that_does_not_fit_the_steps_is_told_before_a_run(plan, keys, rule):
+    assert rule in plan(**keys)
