@@ -7,7 +7,6 @@ and the rounds of a lottery ticket at one sparsity are the first ones at a highe
 import contextlib
 import functools
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -129,7 +128,7 @@ def _scalars(layer: tf.Module) -> dict[str, Any]:
 def _code() -> str:
     """sha256 of the files of this package."""
     digest = hashlib.sha256()
-    root = Path(str(importlib.import_module("dsl_tf").__file__)).parent
+    root = Path(__file__).parents[1]
     for file in sorted(root.rglob("*.py")):
         digest.update(str(file.relative_to(root)).encode())
         digest.update(file.read_bytes())
