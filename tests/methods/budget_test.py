@@ -104,6 +104,7 @@ def test_what_was_picked_is_kept(config, small_split, tmp_path):
 @_for(("mf", "dsl"))
 def test_rows_are_narrower_where_few_weights_are_left(config, small_split, tmp_path):
     config.budget.bytes = 140_000
+    config.export.formats = ("tflite_int8",)
     settled = _settled(config, small_split, tmp_path)
     # Half of 256 columns are too many bytes; all of these fit, and no column more.
     assert 128 < settled.model.embedding_dim < 256
@@ -118,6 +119,7 @@ def test_rows_are_narrower_where_few_weights_are_left(config, small_split, tmp_p
 def test_too_small_names_the_smallest(config, small_split, tmp_path):
     config.model.embedding_dim = 16
     config.budget.bytes = 20_000
+    config.export.formats = ("tflite_int8",)
     with pytest.raises(UserError, match="must be at least") as error:
         _settled(config, small_split, tmp_path)
     least = int(str(error.value).split("at least ")[1].split(" ")[0].replace(",", ""))
