@@ -1,9 +1,10 @@
 """Passes that are trained, and passes that are read back."""
 
+import contextlib
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,19 +75,20 @@ class Training(Passes):
         companion = (make_companion or _nobody)(config, planned, self.seed)
         folder = self._task.folder / self._place(name)
         alike = make_companion is None and not model.loss_terms
-        keep = self._sharing(model, config, folder, [steps, planned]) if alike else None
-        state = fit(
-            model,
-            batches,
-            settings,
-            folder,
-            self._watched(name, evaluators[0]) if validates else None,
-            selection_metric(config.evaluation.cutoffs),
-            self._task.console,
-            companion,
-        )
-        if keep is not None:
-            keep()
+        taking: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if alike:
+            taking = self._sharing(model, config, folder, [steps, planned])
+        with taking:
+            state = fit(
+                model,
+                batches,
+                settings,
+                folder,
+                self._watched(name, evaluators[0]) if validates else None,
+                selection_metric(config.evaluation.cutoffs),
+                self._task.console,
+                companion,
+            )
         taken = cost.of_pass(
             self._place(name), model, state, batches.size, companion, self.held_bytes
         )
@@ -140,34 +142,36 @@ class Training(Passes):
 
         return watched
 
+    @contextlib.contextmanager
     def _sharing(
         self,
         model: Backbone,
         config: config_dict.ConfigDict,
         folder: Path,
         length: list[int | None],
-    ) -> Callable[[], None] | None:
-        """Read a pass that another run took alike, where there is one.
+    ) -> Iterator[None]:
+        """Within it a pass is taken, or read, that other runs may take alike.
 
         Args:
           model: before its first step.
           config: of the pass.
           folder: where it goes.
           length: steps, taken and planned.
-
-        Returns:
-          What lets others have it when it has finished; None where none is shared.
         """
         shared = self._task.shared
         if shared is None:
-            return None
+            yield
+            return
+
+        def tell(what: str) -> None:
+            self._task.console.print(f"{folder.name}: {what}", highlight=False)
+
         key = fingerprint(model, self.split, config, seed=self.seed, length=length)
-        if shared.fetch(key, folder):
-            self._task.console.print(
-                f"{folder.name}: another run took this pass; it is read from there.",
-                highlight=False,
-            )
-        return lambda: shared.keep(key, folder)
+        waits = "another run takes this pass just now; it is waited for."
+        with shared.taking(key, folder, lambda: tell(waits)) as read:
+            if read:
+                tell("another run took this pass; it is read from there.")
+            yield
 
     def _accept(self, model: Backbone) -> None:
         if self._accepted:

@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,28 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import config_dict
 
+from dsl_tf import locks
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import UserError
 from dsl_tf.training import checkpoints
 from dsl_tf.types import Split
 
 #: Nodes of a config that a pass without a companion depends on.
 _NODES = ("model", "train", "optimizer", "evaluation")
 
+#: Ends the name of the folder that is held while a pass is taken.
+_TAKING = ".taking"
+
+#: How often it is looked whether a pass has been taken, in seconds.
+_EVERY = 0.5
+
 
 class SharedPasses:
     """Finished passes by what they began with, in folders of their own.
 
     What is kept is linked where the system can link files, so it takes no bytes beside
-    those of the runs. Several processes may use a folder at a time: two that begin the
-    same pass at once both take it.
+    those of the runs. Several processes may use a folder at a time: of those that come
+    to the same pass one takes it, and the others wait for it.
 
     Args:
       folder: of the passes; made where it is missing.
@@ -42,31 +52,45 @@ class SharedPasses:
         self._folder = folder
         self._run = run
 
-    def fetch(self, key: str, folder: Path) -> bool:
-        """Put a pass of another run where this run has its own.
+    @contextlib.contextmanager
+    def taking(
+        self, key: str, folder: Path, waits: Callable[[], None]
+    ) -> Iterator[bool]:
+        """Within it a pass is taken, by no other process meanwhile.
+
+        Another run's pass is put where this run has its own. Where one is about to
+        finish it, however long that takes, this waits for it: both would take as long.
+        A run that ends before it finishes lets the next one take it. At its end others
+        may have the pass; it is not kept if there is an exception.
 
         Args:
           key: of `fingerprint`.
           folder: of the pass in this run; a pass that was begun there goes on there.
+          waits: called once, if it has to.
 
-        Returns:
-          Whether there was one.
+        Yields:
+          Whether another run took it, so that it is there.
         """
         kept = self._folder / key
-        if folder.exists() or not kept.is_dir():
-            return False
-        self._place(kept, folder)
-        return True
-
-    def keep(self, key: str, folder: Path) -> None:
-        """Let other runs have a pass of this one, or one that it was given.
-
-        Args:
-          key: of `fingerprint`.
-          folder: of the pass in this run, finished.
-        """
-        if not (self._folder / key).exists():
-            self._place(folder, self._folder / key)
+        with contextlib.ExitStack() as turn:
+            told = False
+            while not kept.is_dir():
+                try:
+                    turn.enter_context(locks.held(self._folder / f"{key}{_TAKING}"))
+                    break
+                except UserError:  # another process holds it
+                    if folder.exists():
+                        break
+                if not told:
+                    told = True
+                    waits()
+                time.sleep(_EVERY)
+            read = kept.is_dir() and not folder.exists()
+            if read:
+                self._place(kept, folder)
+            yield read
+            if not kept.exists():
+                self._place(folder, kept)
 
     def _place(self, source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
+import concurrent.futures
 import dataclasses
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -161,3 +163,61 @@ def test_the_passes_outlive_the_run_that_took_them(train, tmp_path):
     second = train("second", "dense")
     assert read(second) == {"select": "first"}
     assert_equal(first.model, second.model)
+
+
+@pytest.fixture
+def finish(tmp_path):
+    """Takes a pass of one file in the folder of the run `name`, when it may."""
+
+    def take(name, *, begun=False, waits=lambda: None, meanwhile=lambda: None):
+        folder = tmp_path / name / "select"
+        if begun:
+            folder.mkdir(parents=True)
+        shared = SharedPasses(tmp_path / "shared", tmp_path / name)
+        with shared.taking("key", folder, waits) as read:
+            meanwhile()
+            if not read:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "weights").write_text(name)
+        return (folder / "weights").read_text()
+
+    return take
+
+
+@pytest.fixture
+def pool():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def test_who_comes_to_a_pass_that_another_run_takes_waits_for_it(finish, pool):
+    waiting, second = threading.Event(), []
+
+    def while_it_is_taken():
+        second.append(pool.submit(finish, "second", waits=waiting.set))
+        assert waiting.wait(30)
+
+    assert finish("first", meanwhile=while_it_is_taken) == "first"
+    assert second[0].result(30) == "first"
+    assert finish("third") == "first"
+
+
+def test_who_waits_takes_the_pass_that_another_run_does_not_finish(finish, pool):
+    waiting, second = threading.Event(), []
+
+    def ended():
+        second.append(pool.submit(finish, "second", waits=waiting.set))
+        assert waiting.wait(30)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finish("first", meanwhile=ended)
+    assert second[0].result(30) == "second"
+
+
+def test_a_pass_that_was_begun_waits_for_nobody(finish):
+    def while_it_is_taken():
+        assert finish("second", begun=True, waits=pytest.fail) == "second"
+
+    assert finish("first", meanwhile=while_it_is_taken) == "first"
+    assert finish("third") == "second"
