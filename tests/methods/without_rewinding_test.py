@@ -6,12 +6,12 @@ from dsl_tf.methods import lottery_ticket, without_rewinding
 
 
 @pytest.fixture
-def config(small_config):
+def config(mf_config):
     """Two rounds: 0.7 of the weights are left, then a half."""
-    small_config.train.epochs = 1
-    small_config.sparsity.target = 0.5
-    small_config.method.without_rewinding.share = 0.3
-    return small_config
+    mf_config.train.epochs = 1
+    mf_config.sparsity.target = 0.5
+    mf_config.method.without_rewinding.share = 0.3
+    return mf_config
 
 
 def _equal(one, other):
