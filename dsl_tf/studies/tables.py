@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,7 +89,7 @@ class Table:
         labels = [*self.rows, *self.columns]
         said = frame[labels].astype(object)
         frame = frame.assign(**said.where(said.notna(), ""))
-        lines = list(dict.fromkeys(frame[[*self.rows]].itertuples(index=False)))
+        lines = _nested(frame[[*self.rows]].itertuples(index=False, name=None))
         parts: list[tuple] = [()]
         if self.columns:
             parts = list(dict.fromkeys(frame[[*self.columns]].itertuples(index=False)))
@@ -212,6 +212,20 @@ def chosen(frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
         values = value if isinstance(value, tuple) else (value,)
         frame = frame[frame[column].isin(values)]
     return frame
+
+
+def _nested(rows: Iterable[tuple]) -> list[tuple]:
+    """Each row once, those of the same first labels together.
+
+    Labels stay in the order of the grid, whose blocks have some in several places.
+    """
+    once = list(dict.fromkeys(rows))
+    orders = [list(dict.fromkeys(labels)) for labels in zip(*once, strict=True)]
+
+    def places(row: tuple) -> list[int]:
+        return [o.index(label) for o, label in zip(orders, row, strict=True)]
+
+    return sorted(once, key=places)
 
 
 def _cell(

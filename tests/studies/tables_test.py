@@ -56,6 +56,20 @@ def test_a_difference_is_marked_where_every_seed_has_it(table, frame):
     assert not [cell for row in rows for cell in row if "*" in cell]
 
 
+def test_rows_of_the_same_first_labels_stand_together(frame):
+    """Blocks of a grid have one data set after the other, each."""
+    frame["data"] = ["b", "a"] * 3
+    table = Table("t", "", rows=("data", "method", "sparsity"), values=(RECALL,))
+    assert [row[:3] for row in table.show(frame, {}).rows] == [
+        ["b", "dense", "0"],
+        ["b", "dsl", "0.5"],
+        ["b", "dsl", "0.8"],
+        ["a", "dense", "0"],
+        ["a", "dsl", "0.5"],
+        ["a", "dsl", "0.8"],
+    ]
+
+
 def test_columns_are_parts(frame):
     table = Table("t", "", rows=("method",), columns=("sparsity",), values=(RECALL,))
     shown = table.show(frame, {})
