@@ -65,7 +65,7 @@ class SharedPasses:
 
         Args:
           key: of `fingerprint`.
-          folder: of the pass in this run; a pass that was begun there goes on there.
+          folder: of the pass in this run; a pass that was begun there waits for nobody.
           waits: called once, if it has to.
 
         Yields:
@@ -85,8 +85,11 @@ class SharedPasses:
                     told = True
                     waits()
                 time.sleep(_EVERY)
-            read = kept.is_dir() and not folder.exists()
+            state = checkpoints.read_state(folder)
+            read = kept.is_dir() and not (state and state["finished"])
             if read:
+                # Begun, before the other run had finished it.
+                shutil.rmtree(folder, ignore_errors=True)
                 self._place(kept, folder)
             yield read
             if not kept.exists():

@@ -1,5 +1,6 @@
 import concurrent.futures
 import dataclasses
+import json
 import os
 import shutil
 import threading
@@ -169,10 +170,12 @@ def test_the_passes_outlive_the_run_that_took_them(train, tmp_path):
 def finish(tmp_path):
     """Takes a pass of one file in the folder of the run `name`, when it may."""
 
-    def take(name, *, begun=False, waits=lambda: None, meanwhile=lambda: None):
+    def take(name, *, finished=None, waits=lambda: None, meanwhile=lambda: None):
         folder = tmp_path / name / "select"
-        if begun:
-            folder.mkdir(parents=True)
+        if finished is not None:  # it was begun before
+            (folder / "step-1").mkdir(parents=True)
+            state = json.dumps({"finished": finished})
+            (folder / "step-1" / "state.json").write_text(state)
         shared = SharedPasses(tmp_path / "shared", tmp_path / name)
         with shared.taking("key", folder, waits) as read:
             meanwhile()
@@ -217,7 +220,13 @@ def test_who_waits_takes_the_pass_that_another_run_does_not_finish(finish, pool)
 
 def test_a_pass_that_was_begun_waits_for_nobody(finish):
     def while_it_is_taken():
-        assert finish("second", begun=True, waits=pytest.fail) == "second"
+        assert finish("second", finished=False, waits=pytest.fail) == "second"
 
     assert finish("first", meanwhile=while_it_is_taken) == "first"
     assert finish("third") == "second"
+
+
+def test_of_a_pass_that_was_begun_what_another_run_has_finished_is_read(finish):
+    assert finish("first") == "first"
+    assert finish("begun", finished=False) == "first"
+    assert finish("finished", finished=True) == "finished"
