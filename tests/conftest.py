@@ -65,6 +65,19 @@ def small_config():
     """A config under which a run on `small_split` takes seconds."""
     from dsl_tf import config_files
 
+    config = config_files.load(config_files.find("mf.py"), "own")
+    config.model.embedding_dim = 16
+    config.sparsity.update_interval = 10
+    config.train.update(epochs=2, batch_size=512, negatives=16, checkpoint_minutes=1e9)
+    config.export.formats = ("saved_model",)
+    return config
+
+
+@pytest.fixture
+def small_neumf():
+    """The same of NeuMF, which has a network; its step is traced in twice the time."""
+    from dsl_tf import config_files
+
     config = config_files.load(config_files.find("neumf.py"), "own")
     config.model.update(gmf_dim=8, mlp_dim=8, mlp_layers=(16, 8))
     config.sparsity.update_interval = 10

@@ -9,8 +9,8 @@ from dsl_tf.methods import rkd
 
 
 @pytest.fixture
-def config(small_config):
-    return small_config
+def config(small_neumf):
+    return small_neumf
 
 
 @pytest.fixture

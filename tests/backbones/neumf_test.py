@@ -177,7 +177,7 @@ def test_macs_by_hand(make_tables):
         ("regularization", -0.1, "at least 0"),
     ],
 )
-def test_keys_out_of_range(small_config, small_split, make_tables, key, value, rule):
-    small_config.model[key] = value
+def test_keys_out_of_range(small_neumf, small_split, make_tables, key, value, rule):
+    small_neumf.model[key] = value
     with pytest.raises(UserError, match=f"`model.{key}` must be {rule}"):
-        neumf.build(small_config.model, small_split, make_tables(), seed=0)
+        neumf.build(small_neumf.model, small_split, make_tables(), seed=0)

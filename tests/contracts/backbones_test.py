@@ -12,11 +12,11 @@ BACKBONES = plugins.names("dsl_tf.backbones")
 
 
 @pytest.fixture(params=BACKBONES)
-def config(request, small_config):
-    if request.param == small_config.model.name:
-        return small_config
+def config(request, small_neumf):
+    if request.param == small_neumf.model.name:
+        return small_neumf
     config = config_files.load(config_files.find(f"{request.param}.py"), "own")
-    config.sparsity.update(small_config.sparsity)
+    config.sparsity.update(small_neumf.sparsity)
     rate = 5 * config.train.learning_rate
     config.train.update(epochs=3, batch_size=256, learning_rate=rate)
     if request.param == "convncf":

@@ -26,14 +26,14 @@ LITTLE = {
 
 
 @pytest.fixture
-def config(small_config):
-    small_config.model.update(gmf_dim=32, mlp_dim=32)
-    small_config.train.epochs = 5
-    small_config.train.validate_every = 5  # each takes as long as an epoch
-    small_config.train.checkpoint_minutes = 1e9
+def config(small_neumf):
+    small_neumf.model.update(gmf_dim=32, mlp_dim=32)
+    small_neumf.train.epochs = 5
+    small_neumf.train.validate_every = 5  # each takes as long as an epoch
+    small_neumf.train.checkpoint_minutes = 1e9
     for name in ("lottery_ticket", "without_rewinding"):
-        small_config.method[name].share = 0.3  # two rounds instead of seven
-    return small_config
+        small_neumf.method[name].share = 0.3  # two rounds instead of seven
+    return small_neumf
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ TIMED = ("seconds", "validation_seconds", "positives_per_second")
 
 
 @pytest.fixture
-def config(mf_config):
-    mf_config.method.name = "autoemb"
-    mf_config.method.autoemb.update(hidden=8, learning_rate=0.01)
-    return mf_config
+def config(small_config):
+    small_config.method.name = "autoemb"
+    small_config.method.autoemb.update(hidden=8, learning_rate=0.01)
+    return small_config
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_a_backbone_that_is_not_accepted_is_not_trained(
     monkeypatch.delattr(_training, "fit")
     console = rich.console.Console(quiet=True)
     task = base.Task(small_split, 0, tmp_path, console, accept)
-    with pytest.raises(UserError, match="no neumf"):
+    with pytest.raises(UserError, match="no mf"):
         base.train(task, small_config, dense.train)
 
 

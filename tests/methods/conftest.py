@@ -5,7 +5,6 @@ import pytest
 import rich.console
 import tensorflow as tf
 
-from dsl_tf import config_files
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.embedding import SparseEmbedding
 from dsl_tf.methods import _weights, base
@@ -15,16 +14,6 @@ from dsl_tf.training import observers
 @pytest.fixture
 def task(small_split, tmp_path):
     return base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
-
-
-@pytest.fixture
-def mf_config():
-    """A config under which an MF trains on `small_split` in a second or two."""
-    config = config_files.load(config_files.find("mf.py"), "own")
-    config.model.embedding_dim = 16
-    config.train.update(epochs=2, batch_size=512, negatives=16)
-    config.train.checkpoint_minutes = 1e9
-    return config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,22 +155,22 @@ class Pull:
 
 
 @pytest.fixture
-def exchange(take, mf_config, small_split):
+def exchange(take, small_config, small_split):
     """Takes a pass of a method with one exchange, of a fiftieth of the weights.
 
     The loss pulls hard at one column of the rows that a batch has. The learning rate
     is next to none: the exchange finds the initial weights.
     """
-    mf_config.train.learning_rate = 1e-9
-    interval = len(small_split.train) // mf_config.train.batch_size  # an epoch
+    small_config.train.learning_rate = 1e-9
+    interval = len(small_split.train) // small_config.train.batch_size  # an epoch
     # Halfway a cosine has fallen to a half.
-    mf_config.sparsity.update(
+    small_config.sparsity.update(
         initial_update_ratio=2 * _EXCHANGED, update_interval=interval
     )
-    mf_config.method.rigl.update(
+    small_config.method.rigl.update(
         update_ratio=2 * _EXCHANGED, update_interval=interval, end_fraction=1.0
     )
-    mf_config.method["set"].update_ratio = _EXCHANGED
+    small_config.method["set"].update_ratio = _EXCHANGED
 
     def run(method, column, column_at_last):
         """In the last step before the exchange another column is pulled at."""
@@ -189,7 +178,7 @@ def exchange(take, mf_config, small_split):
         def begin(model):
             model.loss_terms = (Pull(model, column, column_at_last, interval - 1),)
 
-        taken = take(method.train, mf_config, begin=begin)
+        taken = take(method.train, small_config, begin=begin)
         began, ended = taken.began["select"], taken.ended["select"]
         (name,) = began.masks
         before, after = began.masks[name], ended.masks[name]

@@ -10,14 +10,14 @@ from dsl_tf.sparsity.nmf import NmfMasks
 
 
 @pytest.fixture
-def weights(small_config, small_split):
+def weights(small_neumf, small_split):
     """The sparse weights of a model before training, of a power."""
 
     def make(power, columns="nested", **sparsity):
-        small_config.method.dsl_plus.update(columns=columns, popularity_power=power)
-        small_config.sparsity.update(target=0.75, **sparsity)
-        tables = dsl_plus.make_tables(small_config, small_split, 0)
-        model = base.make_backbone(small_split, small_config, tables, 0)
+        small_neumf.method.dsl_plus.update(columns=columns, popularity_power=power)
+        small_neumf.sparsity.update(target=0.75, **sparsity)
+        tables = dsl_plus.make_tables(small_neumf, small_split, 0)
+        model = base.make_backbone(small_split, small_neumf, tables, 0)
         return model.sparse_weights()
 
     return make
@@ -54,12 +54,12 @@ def test_columns_can_be_random(weights):
         assert in_column.max() < 2 * in_column.min()
 
 
-def test_columns_can_be_those_of_a_factorisation(weights, small_config, small_split):
+def test_columns_can_be_those_of_a_factorisation(weights, small_neumf, small_split):
     nested = [weight.mask() for weight in weights(0.5)]
     matrix = small_split.train.csr(small_split.num_users, small_split.num_items)
     factors = NmfMasks(lambda: matrix, 50, 0)
-    tables = dsl_plus.make_tables(small_config, small_split, 0, factors)
-    model = base.make_backbone(small_split, small_config, tables, 0)
+    tables = dsl_plus.make_tables(small_neumf, small_split, 0, factors)
+    model = base.make_backbone(small_split, small_neumf, tables, 0)
     for before, weight in zip(nested, model.sparse_weights(), strict=True):
         mask = weight.mask()
         expected = factors.mask("both", mask.shape[1], weight.nnz)
@@ -67,33 +67,33 @@ def test_columns_can_be_those_of_a_factorisation(weights, small_config, small_sp
         assert not np.array_equal(mask, before)
 
 
-def test_the_factorisation_is_a_pass_of_its_own(small_config, small_split, tmp_path):
-    small_config.method.dsl_plus.columns = "factors"
+def test_the_factorisation_is_a_pass_of_its_own(small_neumf, small_split, tmp_path):
+    small_neumf.method.dsl_plus.columns = "factors"
     task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
-    first, second = base.planned(task, small_config, dsl_plus.train)
+    first, second = base.planned(task, small_neumf, dsl_plus.train)
     assert (first.name, second.name) == ("factorise", "select")
     assert first.cost.macs.total > 1000
-    small_config.sparsity.target = 0.0  # nothing is masked
-    (only,) = base.planned(task, small_config, dsl_plus.train)
+    small_neumf.sparsity.target = 0.0  # nothing is masked
+    (only,) = base.planned(task, small_neumf, dsl_plus.train)
     assert only.name == "select"
 
 
-def test_gradients_are_summed_over_the_whole_interval(small_config):
-    small_config.sparsity.update_interval = 30
-    assert dsl_plus.explorations(small_config, 1000, 0).callback.next_horizon == 30
+def test_gradients_are_summed_over_the_whole_interval(small_neumf):
+    small_neumf.sparsity.update_interval = 30
+    assert dsl_plus.explorations(small_neumf, 1000, 0).callback.next_horizon == 30
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("popularity_power", -1.0), ("columns", "last")]
 )
 def test_settings_out_of_range_are_refused(
-    small_config, small_split, tmp_path, key, value
+    small_neumf, small_split, tmp_path, key, value
 ):
-    small_config.method.dsl_plus[key] = value
+    small_neumf.method.dsl_plus[key] = value
     console = rich.console.Console(quiet=True)
     task = base.Task(small_split, 0, tmp_path, console)
     with pytest.raises(UserError, match=rf"method\.dsl_plus\.{key}` must be"):
-        base.train(task, small_config, dsl_plus.train)
+        base.train(task, small_neumf, dsl_plus.train)
 
 
 @pytest.mark.parametrize(
@@ -107,20 +107,20 @@ def test_settings_out_of_range_are_refused(
     ],
 )
 def test_training_sees_the_codes_of_the_file(
-    small_config, small_split, codes, file, largest
+    small_neumf, small_split, codes, file, largest
 ):
-    small_config.method.dsl_plus.codes = codes
-    small_config.budget.format = file
-    small_config.model.gmf_dim = width = 64
-    tables = dsl_plus.make_tables(small_config, small_split, 0)
+    small_neumf.method.dsl_plus.codes = codes
+    small_neumf.budget.format = file
+    small_neumf.model.gmf_dim = width = 64
+    tables = dsl_plus.make_tables(small_neumf, small_split, 0)
     assert tables.largest_code == largest
-    model = base.make_backbone(small_split, small_config, tables, 0)
+    model = base.make_backbone(small_split, small_neumf, tables, 0)
     vectors = model.item_vectors().numpy()
     levels = {len(np.unique(row)) for row in np.abs(vectors[:, :width])}
     assert (max(levels) <= 8) == (largest == 7)
 
 
-def test_other_codes_are_refused(small_config, small_split):
-    small_config.method.dsl_plus.codes = "int3"
+def test_other_codes_are_refused(small_neumf, small_split):
+    small_neumf.method.dsl_plus.codes = "int3"
     with pytest.raises(UserError, match=r"dsl_plus\.codes` must be one of int4, none"):
-        dsl_plus.make_tables(small_config, small_split, 0)
+        dsl_plus.make_tables(small_neumf, small_split, 0)

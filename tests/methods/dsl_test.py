@@ -54,19 +54,19 @@ def test_budget_is_joint_or_per_table(small_config, small_split):
 
 @pytest.mark.parametrize(("horizon", "column"), [("1", 9), ("12", 3)])
 def test_what_grows_has_the_greatest_gradient_of_the_horizon(
-    exchange, mf_config, horizon, column
+    exchange, small_config, horizon, column
 ):
     """One step pulls at column 9, those before it at column 3."""
-    mf_config.growth.horizon = horizon
+    small_config.growth.horizon = horizon
     found = exchange(dsl, 3, 9)
     assert set(np.nonzero(found.grown)[1]) == {column}
 
 
-def test_what_a_replaced_step_is_undone_from_is_in_the_account(take, mf_config):
-    mf_config.train.epochs = 1
-    plain = take(dsl.train, mf_config).passes[0].cost.state_bytes
-    mf_config.sparsity.exploration_replaces_step = True
-    replaced = take(dsl.train, mf_config).passes[0].cost.state_bytes
+def test_what_a_replaced_step_is_undone_from_is_in_the_account(take, small_config):
+    small_config.train.epochs = 1
+    plain = take(dsl.train, small_config).passes[0].cost.state_bytes
+    small_config.sparsity.exploration_replaces_step = True
+    replaced = take(dsl.train, small_config).passes[0].cost.state_bytes
     # Weights and both moments of half of the positions.
-    held = 3 * 4 * 800 * mf_config.model.embedding_dim // 2
+    held = 3 * 4 * 800 * small_config.model.embedding_dim // 2
     assert replaced - plain == held

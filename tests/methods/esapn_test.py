@@ -15,11 +15,11 @@ TIMED = ("seconds", "validation_seconds", "positives_per_second")
 
 
 @pytest.fixture
-def config(mf_config):
-    mf_config.method.name = "esapn"
-    mf_config.method.esapn.update(hidden=8, learning_rate=0.01, rounds=30)
-    mf_config.sparsity.target = 0.75
-    return mf_config
+def config(small_config):
+    small_config.method.name = "esapn"
+    small_config.method.esapn.update(hidden=8, learning_rate=0.01, rounds=30)
+    small_config.sparsity.target = 0.75
+    return small_config
 
 
 @pytest.fixture

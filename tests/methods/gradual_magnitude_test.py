@@ -65,14 +65,14 @@ def test_it_prunes_as_the_toolkit_does_on_an_embedding():
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_only_the_sparse_epochs_are_selected(mf_config, small_split, tmp_path):
-    mf_config.train.update(epochs=4, refit=True)
-    mf_config.sparsity.target = 0.8
-    mf_config.method.gradual_magnitude.update(
+def test_only_the_sparse_epochs_are_selected(small_config, small_split, tmp_path):
+    small_config.train.update(epochs=4, refit=True)
+    small_config.sparsity.target = 0.8
+    small_config.method.gradual_magnitude.update(
         frequency=2, begin_fraction=0.1, end_fraction=0.6
     )
     task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
-    trained = base.train(task, mf_config, gradual_magnitude.train)
+    trained = base.train(task, small_config, gradual_magnitude.train)
     assert trained.selection.best_epoch >= 3
     history = trained.selection.history
     nonzeros = [row["nnz"] for row in history]
@@ -85,8 +85,8 @@ def test_only_the_sparse_epochs_are_selected(mf_config, small_split, tmp_path):
     # What was dense before the last pruning is counted as such.
     taken = trained.passes[0].cost
     last = macs.training(macs.of_layers(trained.model), taken.steps, taken.size)
-    tables = gradual_magnitude.make_tables(mf_config, small_split, 0)
-    whole, _ = base.make_model(small_split, mf_config, tables, 0)
+    tables = gradual_magnitude.make_tables(small_config, small_split, 0)
+    whole, _ = base.make_model(small_split, small_config, tables, 0)
     first = macs.training(macs.of_layers(whole), taken.steps, taken.size)
     mine, sparse, dense = (
         macs.summed(layers[name] for name in first).forward
@@ -99,7 +99,7 @@ def test_only_the_sparse_epochs_are_selected(mf_config, small_split, tmp_path):
     assert dense > 5 * packed
 
 
-def test_a_schedule_without_a_pruning_step_is_refused(mf_config):
-    mf_config.method.gradual_magnitude.frequency = 500
+def test_a_schedule_without_a_pruning_step_is_refused(small_config):
+    small_config.method.gradual_magnitude.frequency = 500
     with pytest.raises(UserError, match=r"from 1 to the steps .* 400\. Received: 500"):
-        gradual_magnitude.companion(mf_config, 1000, 0)
+        gradual_magnitude.companion(small_config, 1000, 0)

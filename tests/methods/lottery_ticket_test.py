@@ -4,12 +4,12 @@ from dsl_tf.methods import lottery_ticket
 
 
 def test_each_round_prunes_a_share_and_begins_with_the_initial_weights(
-    take, mf_config, check_largest
+    take, small_config, check_largest
 ):
-    mf_config.train.epochs = 1
-    mf_config.sparsity.target = 0.5
-    mf_config.method.lottery_ticket.share = 0.25
-    taken = take(lottery_ticket.train, mf_config)
+    small_config.train.epochs = 1
+    small_config.sparsity.target = 0.5
+    small_config.method.lottery_ticket.share = 0.25
+    taken = take(lottery_ticket.train, small_config)
     # 3/4 and 9/16 are left, of which one more share would be too much.
     sparsities = {"round_1": 1 / 4, "round_2": 7 / 16, "select": 1 / 2}
     assert list(taken.began) == ["dense", *sparsities]

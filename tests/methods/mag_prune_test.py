@@ -63,15 +63,15 @@ def test_it_is_the_trained_model_pruned(small_config, small_split, tmp_path):
 
 
 @pytest.mark.parametrize("protected", [2, -1])
-def test_every_row_keeps_what_is_protected(mf_config, task, monkeypatch, protected):
+def test_every_row_keeps_what_is_protected(small_config, task, monkeypatch, protected):
     """Given, or chosen: by these qualities three are best."""
-    mf_config.sparsity.target = 0.75  # four of sixteen, on average
-    mf_config.method.mag_prune.protected = protected
+    small_config.sparsity.target = 0.75  # four of sixteen, on average
+    small_config.method.mag_prune.protected = protected
     asked = []
     monkeypatch.setattr(
         mag_prune, "peak", lambda quality, most: asked.append(most) or 3
     )
-    model = base.train(task, mf_config, mag_prune.train).model
+    model = base.train(task, small_config, mag_prune.train).model
     for table in _weights.tables(model).values():
         rows = np.count_nonzero(table, axis=1)
         assert rows.min() == (3 if protected < 0 else 2) < rows.max()

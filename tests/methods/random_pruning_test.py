@@ -3,9 +3,9 @@ import numpy as np
 from dsl_tf.methods import dsl, random_pruning
 
 
-def test_the_first_mask_stays_and_its_weights_are_trained(take, mf_config):
-    mf_config.sparsity.target = 0.8
-    taken = take(random_pruning.train, mf_config)
+def test_the_first_mask_stays_and_its_weights_are_trained(take, small_config):
+    small_config.sparsity.target = 0.8
+    taken = take(random_pruning.train, small_config)
     began, ended = taken.began["select"], taken.ended["select"]
     (name,) = began.masks
     mask = began.masks[name]
@@ -21,13 +21,14 @@ def test_the_first_mask_stays_and_its_weights_are_trained(take, mf_config):
     ] == []
 
 
-def test_the_mask_is_drawn_from_the_seed_alike_in_all_rows_and_columns(take, mf_config):
-    mf_config.train.epochs = 1
+def test_the_mask_is_drawn_from_the_seed_alike_in_all_rows_and_columns(
+    take, small_config
+):
+    small_config.train.epochs = 1
     masks = []
     for seed in (0, 1):
-        (mask,) = (
-            take(random_pruning.train, mf_config, seed).began["select"].masks.values()
-        )
+        taken = take(random_pruning.train, small_config, seed)
+        (mask,) = taken.began["select"].masks.values()
         masks.append(mask)
         rows = len(mask)
         deviation = np.sqrt(rows / 4)
@@ -40,10 +41,10 @@ def test_the_mask_is_drawn_from_the_seed_alike_in_all_rows_and_columns(take, mf_
     assert abs(both - 0.25) < 0.02
 
 
-def test_it_is_dsl_that_exchanges_nothing(take, mf_config):
-    mf_config.train.epochs = 1
-    ours = take(random_pruning.train, mf_config).ended["select"]
-    mf_config.sparsity.initial_update_ratio = 0.0
-    theirs = take(dsl.train, mf_config).ended["select"]
+def test_it_is_dsl_that_exchanges_nothing(take, small_config):
+    small_config.train.epochs = 1
+    ours = take(random_pruning.train, small_config).ended["select"]
+    small_config.sparsity.initial_update_ratio = 0.0
+    theirs = take(dsl.train, small_config).ended["select"]
     for name, table in theirs.tables.items():
         np.testing.assert_array_equal(ours.tables[name], table)

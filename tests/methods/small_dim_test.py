@@ -41,11 +41,11 @@ def test_a_backbone_whose_width_is_bound_is_refused():
         narrowed(config, 0.5)
 
 
-def test_tables_take_the_budget(small_config, small_split, tmp_path):
-    small_config.train.epochs = 1
-    small_config.sparsity.target = 0.75
+def test_tables_take_the_budget(small_neumf, small_split, tmp_path):
+    small_neumf.train.epochs = 1
+    small_neumf.sparsity.target = 0.75
     task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
-    model = base.train(task, small_config, small_dim.train).model
-    width = small_config.model.gmf_dim + small_config.model.mlp_dim
+    model = base.train(task, small_neumf, small_dim.train).model
+    width = small_neumf.model.gmf_dim + small_neumf.model.mlp_dim
     assert model.item_vectors().shape == (small_split.num_items, width // 4)
     assert model.sparse_weights() == []

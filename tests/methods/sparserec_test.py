@@ -24,9 +24,9 @@ def test_gradients_are_summed_over_the_whole_interval(small_config):
     assert callback.next_horizon == 20
 
 
-def test_what_grows_is_chosen_by_the_whole_interval(exchange, mf_config):
+def test_what_grows_is_chosen_by_the_whole_interval(exchange, small_config):
     """Its last step pulls at another column."""
-    mf_config.method.sparserec.update(nmf=False, sampled_rows=1.0)
+    small_config.method.sparserec.update(nmf=False, sampled_rows=1.0)
     found = exchange(sparserec, 3, 9)
     rows, columns = np.nonzero(found.grown)
     assert len(rows) > 0
@@ -54,11 +54,11 @@ def test_masks_are_those_of_the_factorisation(small_config, small_split, budget)
         assert ours.mask().any(axis=1).all()
 
 
-def test_the_factorisation_is_a_pass_of_its_own(mf_config, task, monkeypatch):
+def test_the_factorisation_is_a_pass_of_its_own(small_config, task, monkeypatch):
     """It is counted where it is done, and not done where runs are only counted."""
-    mf_config.train.update(epochs=1, refit=True)
-    mf_config.sparsity.update_interval = 10
-    trained = base.train(task, mf_config, sparserec.train)
+    small_config.train.update(epochs=1, refit=True)
+    small_config.sparsity.update_interval = 10
+    trained = base.train(task, small_config, sparserec.train)
     names = ["factorise", "select", "factorise_refit", "refit"]
     assert [each.name for each in trained.passes] == names
     for each in trained.passes[::2]:
@@ -66,20 +66,20 @@ def test_the_factorisation_is_a_pass_of_its_own(mf_config, task, monkeypatch):
         assert each.cost.macs.forward > 1000
     assert trained.passes[0].cost.macs < trained.passes[2].cost.macs  # more data
     monkeypatch.setattr(NmfMasks, "factored", None)
-    planned = base.planned(task, mf_config, sparserec.train)
+    planned = base.planned(task, small_config, sparserec.train)
     assert [each.name for each in planned] == 2 * names[:2]
     assert planned[0].cost.layers == trained.passes[0].cost.layers
-    again = base.restore(task, mf_config, sparserec.train)
+    again = base.restore(task, small_config, sparserec.train)
     for ours, theirs in zip(
         again.model.get_weights(), trained.model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    mf_config.method.sparserec.nmf = False
-    random = base.planned(task, mf_config, sparserec.train)
+    small_config.method.sparserec.nmf = False
+    random = base.planned(task, small_config, sparserec.train)
     assert [each.name for each in random] == 2 * ["select"]
 
 
-def test_no_factor_is_held_while_the_table_is_trained(mf_config, task, monkeypatch):
+def test_no_factor_is_held_while_the_table_is_trained(small_config, task, monkeypatch):
     """They are dense, as no other part of its state is."""
     held = []
 
@@ -90,9 +90,9 @@ def test_no_factor_is_held_while_the_table_is_trained(mf_config, task, monkeypat
         original(self, *args)
 
     monkeypatch.setattr(sparserec.dsl.DynamicSparseTraining, "_explore", watched)
-    mf_config.train.epochs = 1
-    mf_config.sparsity.update_interval = 10
-    base.train(task, mf_config, sparserec.train)
+    small_config.train.epochs = 1
+    small_config.sparsity.update_interval = 10
+    base.train(task, small_config, sparserec.train)
     assert held
     assert not any(held)
 

@@ -8,10 +8,10 @@ from dsl_tf.methods import _training, base, dense, rkd, tkd
 
 
 @pytest.fixture
-def config(mf_config):
-    mf_config.train.epochs = 1
-    mf_config.sparsity.target = 0.5
-    return mf_config
+def config(small_config):
+    small_config.train.epochs = 1
+    small_config.sparsity.target = 0.5
+    return small_config
 
 
 @pytest.fixture

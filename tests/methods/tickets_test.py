@@ -36,15 +36,15 @@ def test_share_out_of_range(share):
 @pytest.mark.parametrize(
     ("method", "states"), [(magnitude_pruning, 1), (pep, 1), (without_rewinding, 2)]
 )
-def test_what_is_gone_back_to_is_in_the_account(take, mf_config, method, states):
+def test_what_is_gone_back_to_is_in_the_account(take, small_config, method, states):
     """Dense weights and masks, in memory while the sparse model is trained."""
-    mf_config.train.epochs = 1
-    mf_config.method.without_rewinding.share = 0.5
+    small_config.train.epochs = 1
+    small_config.method.without_rewinding.share = 0.5
     plain, held = (
-        take(each.train, mf_config).passes[-1].cost.state_bytes
+        take(each.train, small_config).passes[-1].cost.state_bytes
         for each in (random_pruning, method)
     )
-    positions = (400 + 400) * mf_config.model.embedding_dim
+    positions = (400 + 400) * small_config.model.embedding_dim
     assert held - plain == (states * 4 + 1) * positions
 
 
@@ -56,12 +56,12 @@ def nothing_is_collected():
 
 
 def test_a_model_is_gone_when_the_next_is_made(
-    task, mf_config, monkeypatch, nothing_is_collected
+    task, small_config, monkeypatch, nothing_is_collected
 ):
     """Tables and moments of two passes at a time would double the memory."""
-    mf_config.train.epochs = 1
-    mf_config.method.without_rewinding.share = 0.5
-    mf_config.sparsity.target = 0.75
+    small_config.train.epochs = 1
+    small_config.method.without_rewinding.share = 0.5
+    small_config.sparsity.target = 0.75
     models, make = [], _training.make_model
 
     def made(*arguments):
@@ -71,5 +71,5 @@ def test_a_model_is_gone_when_the_next_is_made(
         return model, batches
 
     monkeypatch.setattr(_training, "make_model", made)
-    base.train(task, mf_config, without_rewinding.train)
+    base.train(task, small_config, without_rewinding.train)
     assert len(models) == 3

@@ -203,11 +203,11 @@ def _products(function):
 
 @pytest.mark.parametrize("topology", ["full", "hierarchical"])
 def test_what_the_student_holds_and_computes_is_in_the_account(
-    mf_config, task, topology
+    small_config, task, topology
 ):
-    mf_config.sparsity.target = 0.5
-    mf_config.method.tkd.update(topology=topology, entities=100, groups=7)
-    passes = base.planned(task, mf_config, tkd.train)
+    small_config.sparsity.target = 0.5
+    small_config.method.tkd.update(topology=topology, entities=100, groups=7)
+    passes = base.planned(task, small_config, tkd.train)
     assert [each.name for each in passes] == ["teacher", "vectors", "select"]
     cost, rows = passes[2].cost, task.split.num_users + task.split.num_items
     # 8 columns of the student, 16 of the teacher, 12 units of each network.
@@ -233,7 +233,7 @@ def test_the_student_lies_as_its_teacher_does(config, task, tmp_path, topology):
     config.method.tkd.update(topology=topology, weight=30.0, balance=0.9, groups=3)
     trained = base.train(task, config, tkd.train)
     assert [each.name for each in trained.passes] == ["teacher", "vectors", "select"]
-    width = config.model.gmf_dim + config.model.mlp_dim
+    width = config.model.embedding_dim
     assert trained.model.item_vectors().shape[1] == width // 2
     assert not hasattr(trained.model, "topology")
     again = base.restore(task, config, tkd.train)
@@ -265,7 +265,7 @@ def test_keys_out_of_range(config, task, key, value):
         base.train(task, config, tkd.train)
 
 
-def test_a_refit_cools_for_as_long_as_the_first_time(mf_config, task, monkeypatch):
+def test_a_refit_cools_for_as_long_as_the_first_time(small_config, task, monkeypatch):
     steps = []
 
     class Watched(HierarchicalTopology):
@@ -275,8 +275,8 @@ def test_a_refit_cools_for_as_long_as_the_first_time(mf_config, task, monkeypatc
 
     monkeypatch.setattr(tkd, "HierarchicalTopology", Watched)
     monkeypatch.setitem(tkd._KINDS, "hierarchical", Watched)
-    mf_config.train.batch_size = 64
+    small_config.train.batch_size = 64
     larger = task.split.with_validation()
     for split, plans in ((task.split, None), (larger, {})):
-        tkd.train(Planning(task, mf_config, split, plans), mf_config)
-    assert steps == [mf_config.train.epochs * (len(task.split.train) // 64)] * 2
+        tkd.train(Planning(task, small_config, split, plans), small_config)
+    assert steps == [small_config.train.epochs * (len(task.split.train) // 64)] * 2

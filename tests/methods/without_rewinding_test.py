@@ -6,12 +6,12 @@ from dsl_tf.methods import lottery_ticket, without_rewinding
 
 
 @pytest.fixture
-def config(mf_config):
+def config(small_config):
     """Two rounds: 0.7 of the weights are left, then a half."""
-    mf_config.train.epochs = 1
-    mf_config.sparsity.target = 0.5
-    mf_config.method.without_rewinding.share = 0.3
-    return mf_config
+    small_config.train.epochs = 1
+    small_config.sparsity.target = 0.5
+    small_config.method.without_rewinding.share = 0.3
+    return small_config
 
 
 def _equal(one, other):
@@ -60,12 +60,12 @@ def test_with_rewind_none_it_goes_on_from_the_trained_weights(
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_with_rewind_init_it_is_a_lottery_ticket(take, mf_config):
-    mf_config.train.epochs = 1
-    mf_config.method.without_rewinding.update(rewind="init", share=0.5)
-    mf_config.method.lottery_ticket.share = 0.5
-    ours = take(without_rewinding.train, mf_config).ended["select"]
-    theirs = take(lottery_ticket.train, mf_config).ended["select"]
+def test_with_rewind_init_it_is_a_lottery_ticket(take, small_config):
+    small_config.train.epochs = 1
+    small_config.method.without_rewinding.update(rewind="init", share=0.5)
+    small_config.method.lottery_ticket.share = 0.5
+    ours = take(without_rewinding.train, small_config).ended["select"]
+    theirs = take(lottery_ticket.train, small_config).ended["select"]
     for name, table in theirs.tables.items():
         np.testing.assert_array_equal(ours.tables[name], table)
 

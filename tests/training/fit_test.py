@@ -75,14 +75,14 @@ def _kill_in_validation(patch, epoch):
 
 
 @pytest.fixture
-def config(small_config):
+def config(small_neumf):
     """Everything that a resume could get wrong; an epoch has 52 steps."""
-    small_config.model.dropout = 0.2
-    small_config.model.regularization = 1e-3
-    small_config.train.epochs = 3
-    small_config.sparsity.update_interval = 20
-    small_config.train.checkpoint_minutes = 1e9
-    return small_config
+    small_neumf.model.dropout = 0.2
+    small_neumf.model.regularization = 1e-3
+    small_neumf.train.epochs = 3
+    small_neumf.sparsity.update_interval = 20
+    small_neumf.train.checkpoint_minutes = 1e9
+    return small_neumf
 
 
 @pytest.fixture(scope="module")
