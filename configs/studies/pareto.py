@@ -35,6 +35,10 @@ _SHARES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 #: take some 15 kB more of operations.
 _GRAPH = 64_000
 
+#: The smallest budget is this share of a file of dense float32 tables, whose operations
+#: take about so many bytes. Rows of 64 columns do not fit, whatever they leave out.
+_LEAST, _OPERATIONS = 1 / 32, 27_000
+
 
 def get_config(size: str = "full") -> Study:
     """The study in a size: `quick` or `full`."""
@@ -56,7 +60,7 @@ def get_config(size: str = "full") -> Study:
             **(base.FEW_VALIDATIONS if quick else {}),
         },
         exhibits=[
-            exhibit for name in names for exhibit in _exhibits(name, _budgets(name))
+            exhibit for name in names for exhibit in _exhibits(name, _bytes(name))
         ],
     )
 
@@ -66,12 +70,17 @@ def _budgets(data: str) -> dict[float, int]:
     return {s: int(_ROWS[data] * (s * 64 * 4 + 2)) + _GRAPH for s in _SHARES}
 
 
+def _least(data: str) -> int:
+    return int(_LEAST * (_ROWS[data] * 64 * 4 + _OPERATIONS))
+
+
 def _blocks(data: str, quick: bool) -> list[dict]:
     file = {"config": f"configs/mf.py:{data}"}
     budgets = _budgets(data)
     if quick:
         budgets = {share: budgets[share] for share in _SHARES[2:3]}
     every = tuple(budgets.values())
+    narrow = every if quick else (*every, _least(data))
     # 64 columns of four bits take an eighth: nothing has to go there.
     few = tuple(each for share, each in budgets.items() if share < 1 / 8)
     fewer = {64: few} if quick else {64: few, 256: every}
@@ -82,7 +91,7 @@ def _blocks(data: str, quick: bool) -> list[dict]:
             "method.name": _SPARSE if quick else _SPARSE + _OTHERS,
             "sparsity.target": (0.8, 0.9) if quick else (0.5, 0.8, 0.9, 0.95),
         },
-        {**file, "method.name": _NARROW, _BYTES: every},
+        {**file, "method.name": _NARROW, _BYTES: narrow},
         *(
             {**file, "method.name": "quantised", _BYTES: each}
             for each in every
@@ -101,7 +110,11 @@ def _blocks(data: str, quick: bool) -> list[dict]:
     ]
 
 
-def _exhibits(data: str, budgets: dict[float, int]) -> list[Exhibit]:
+def _bytes(data: str) -> tuple[int, ...]:
+    return (*_budgets(data).values(), _least(data))
+
+
+def _exhibits(data: str, budgets: tuple[int, ...]) -> list[Exhibit]:
     where = {"data": data}
     return [
         Pareto(
@@ -127,7 +140,7 @@ def _exhibits(data: str, budgets: dict[float, int]) -> list[Exhibit]:
                 Value("cost.sparsity", "sparsity", "{:.2f}".format),
                 Value("valid_recall@20", "validation, before it is rounded"),
             ),
-            where=where | {_BYTES: tuple(budgets.values())},
+            where=where | {_BYTES: budgets},
         ),
         Table(
             f"trained_{data}",

@@ -7,7 +7,7 @@ whole before anything is gathered from it.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,11 @@ import tensorflow as tf
 from dsl_tf.export.quantize import (
     INT4_LIMIT,
     INT8_LIMIT,
+    column_steps,
     half_bits,
     quantize_rows,
 )
+from dsl_tf.layers.rounding import Rounding
 
 #: The two int4 of each byte, the first in its low half.
 _NIBBLES = np.stack([np.arange(256) % 16, np.arange(256) // 16], axis=1)
@@ -117,14 +119,14 @@ class Extent(NamedTuple):
       width: its columns.
       nnz: codes that are not zero.
       packing: of the codes.
-      scaled: whether each row has a scale.
+      scale_bytes: of what codes are multiplied with.
     """
 
     rows: int
     width: int
     nnz: int
     packing: Packing
-    scaled: bool
+    scale_bytes: int
 
 
 class Coded(NamedTuple):
@@ -136,17 +138,22 @@ class Coded(NamedTuple):
       scale: float32 [rows], what the codes of a row are multiplied with, in
         bfloat16's range of values; None where that is 1.
       packing: of the codes.
+      steps: float32 [width], what the codes of a column are multiplied with; None
+        where that is 1.
     """
 
     codes: scipy.sparse.csr_matrix
     scale: np.ndarray | None
     packing: Packing
+    steps: np.ndarray | None = None
 
     @property
     def extent(self) -> Extent:
         rows, width = self.codes.shape
-        scaled = self.scale is not None
-        return Extent(rows, width, self.codes.nnz, self.packing, scaled)
+        # Of rows two bytes each, and two of them a unit.
+        scale = 0 if self.scale is None else BFLOAT16.nbytes(rows)
+        steps = 0 if self.steps is None else FLOAT32.nbytes(width)
+        return Extent(rows, width, self.codes.nnz, self.packing, scale + steps)
 
 
 def _half(table: scipy.sparse.csr_matrix) -> tuple[np.ndarray, None]:
@@ -162,20 +169,36 @@ CODINGS: dict[str, tuple[Packing, Callable[[scipy.sparse.csr_matrix], Any]]] = {
 }
 
 
-def encode(table: scipy.sparse.csr_matrix, coding: str) -> Coded:
+#: The largest codes of the codings that have whole ones.
+_LIMITS = {"int8": INT8_LIMIT, "int4": INT4_LIMIT}
+
+
+def encode(
+    table: scipy.sparse.csr_matrix, coding: str, roundings: Sequence[Rounding] = ()
+) -> Coded:
     """The codes of a table.
 
     Args:
       table: float32 [rows, width], columns ascending in each row.
       coding: a name in `CODINGS`.
+      roundings: that training had. Where each column is of whole multiples of one of
+        them, of as many as the coding has, these are the codes: they lose nothing, and
+        rows need no scale.
     """
     packing, quantize = CODINGS[coding]
-    values, scale = quantize(table)
+    limit = _LIMITS.get(coding, 0)
+    candidates = [each.step for each in roundings if each.largest_code == limit]
+    steps = column_steps(table, candidates, limit)
+    if steps is None:
+        values, scale = quantize(table)
+    else:
+        values, scale = np.rint(table.data / steps[table.indices]), None
+        values = values.astype(np.int8)
     codes = scipy.sparse.csr_matrix(
         (values, table.indices, table.indptr), table.shape, copy=not values.all()
     )
     codes.eliminate_zeros()
-    return Coded(codes, scale, packing)
+    return Coded(codes, scale, packing, steps)
 
 
 def nbytes(variable: tf.Variable) -> int:

@@ -17,6 +17,8 @@ from dsl_tf.export.encoder import EncodedUsers, Encoder
 from dsl_tf.export.hashed import HashedRows, StoredHashedRows, hashed_rows
 from dsl_tf.export.layouts import store
 from dsl_tf.export.tables import Table
+from dsl_tf.layers.embedding import SparseEmbedding
+from dsl_tf.layers.rounding import Rounding
 from dsl_tf.types import Split
 
 
@@ -66,6 +68,7 @@ class FrozenModel:
         can only be looked up.
       graph: what `users` and `items` are made of by propagation; else None.
       hashed: which of `users` and `items` a file makes of smaller tables.
+      roundings: that rows had in training.
     """
 
     users: scipy.sparse.csr_matrix
@@ -80,6 +83,7 @@ class FrozenModel:
     encoder: Encoder | None = None
     graph: Graph | None = None
     hashed: Mapping[str, HashedRows] = dataclasses.field(default_factory=dict)
+    roundings: tuple[Rounding, ...] = ()
 
     def stored(self, kind: str, coding: str, layout: str) -> Table | StoredHashedRows:
         """What the vectors of `"users"` or `"items"` are read from in a file.
@@ -91,7 +95,7 @@ class FrozenModel:
         """
         if kind in self.hashed:
             return self.hashed[kind].stored(coding)
-        return store(getattr(self, kind), coding, layout)
+        return store(getattr(self, kind), coding, layout, self.roundings)
 
     @property
     def num_users(self) -> int:
@@ -161,12 +165,18 @@ def freeze(backbone: Backbone, split: Split, seed: int = 0) -> FrozenModel:
         network=tuple(sorted(network.values(), key=lambda variable: variable.name)),
         encoder=encoder,
         hashed=hashed_rows(backbone, order),
+        roundings=_roundings(backbone),
         graph=(
             _graph(backbone, split, by_position)
             if isinstance(backbone, LightGCN)
             else None
         ),
     )
+
+
+def _roundings(backbone: tf.Module) -> tuple[Rounding, ...]:
+    tables = (each for each in backbone.submodules if isinstance(each, SparseEmbedding))
+    return tuple(each.rounding for each in tables if each.rounding is not None)
 
 
 def _of_known(users: scipy.sparse.csr_matrix, split: Split) -> scipy.sparse.csr_matrix:

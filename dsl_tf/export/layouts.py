@@ -1,10 +1,13 @@
 """Which layout a table gets: the one of fewest bytes, operations included."""
 
+from collections.abc import Sequence
+
 import scipy.sparse
 
-from dsl_tf.export.codings import BFLOAT16, Extent, encode
+from dsl_tf.export.codings import Extent, encode
 from dsl_tf.export.packed import BitmapTable, ColumnsTable
 from dsl_tf.export.tables import DenseTable, Table
+from dsl_tf.layers.rounding import Rounding
 
 #: Name to the layouts that a table may have.
 LAYOUTS: dict[str, tuple[type[Table], ...]] = {
@@ -13,7 +16,12 @@ LAYOUTS: dict[str, tuple[type[Table], ...]] = {
 }
 
 
-def store(matrix: scipy.sparse.csr_matrix, coding: str, layout: str) -> Table:
+def store(
+    matrix: scipy.sparse.csr_matrix,
+    coding: str,
+    layout: str,
+    roundings: Sequence[Rounding] = (),
+) -> Table:
     """The table in the layout that takes the fewest bytes with what reads it.
 
     Args:
@@ -21,21 +29,25 @@ def store(matrix: scipy.sparse.csr_matrix, coding: str, layout: str) -> Table:
       coding: a name in `codings.CODINGS`.
       layout: `"small"`, or `"fast"` for a table whose inner products are taken
         with all rows; the bitmap is then left out. Either may come out dense.
+      roundings: that training had, see `codings.encode`.
     """
-    coded = encode(matrix, coding)
+    coded = encode(matrix, coding, roundings)
     return smallest(coded.extent, layout)(coded)
 
 
-def stored_bytes(matrix: scipy.sparse.csr_matrix, coding: str, layout: str) -> int:
+def stored_bytes(
+    matrix: scipy.sparse.csr_matrix,
+    coding: str,
+    layout: str,
+    roundings: Sequence[Rounding] = (),
+) -> int:
     """Bytes of the table that `store` makes of the same arguments, by formula."""
-    return extent_bytes(encode(matrix, coding).extent, layout)
+    return extent_bytes(encode(matrix, coding, roundings).extent, layout)
 
 
 def extent_bytes(extent: Extent, layout: str) -> int:
     """Bytes of the table that `store` makes of codes of this extent."""
-    # A scale takes two bytes, and two of them a unit.
-    scale = BFLOAT16.nbytes(extent.rows) if extent.scaled else 0
-    return smallest(extent, layout).size(extent) + scale
+    return smallest(extent, layout).size(extent) + extent.scale_bytes
 
 
 def smallest(extent: Extent, layout: str) -> type[Table]:

@@ -53,7 +53,7 @@ def within_bytes(
 
     def size(number: int) -> int:
         return sum(
-            stored_bytes(table, coding, layouts[name])
+            stored_bytes(table, coding, layouts[name], frozen.roundings)
             for name, table in kept(number).items()
         )
 

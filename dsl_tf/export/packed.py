@@ -53,6 +53,7 @@ class PackedTable(Table):
         by a thousand times where products are of one sign. As whole numbers of a
         small unit they are exact; the error left is that of each product.
         """
+        vector = self._in_steps(vector)
         taken = self._taken(vector, count)
         bits = min(_BITS_OF_PRODUCT, 62 - (count * self.width).bit_length())
         largest = tf.maximum(tf.reduce_max(tf.abs(vector)) * self._largest, 1e-20)

@@ -1,5 +1,7 @@
 """Narrow forms of the non-zero weights of a table, by NumPy alone."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.sparse
 
@@ -36,6 +38,30 @@ def quantize_rows(
     divisor = np.repeat(np.where(scale > 0, scale, np.float32(np.inf)), counts)
     codes = np.rint(table.data / divisor)
     return np.clip(codes, -limit, limit).astype(np.int8), scale
+
+
+def column_steps(
+    table: scipy.sparse.csr_matrix, candidates: Iterable[float], limit: int
+) -> np.ndarray | None:
+    """The step of each column, where all weights are whole multiples of one.
+
+    Args:
+      table: float32 [rows, width], finite.
+      candidates: steps, in float32.
+      limit: how many of a step a weight may be.
+
+    Returns:
+      float32 [width], the first of `candidates` that a column is of; None if there is
+      a column that is of none. Steps times whole numbers are the weights to the bit.
+    """
+    width = table.shape[1]
+    steps = np.zeros(width, np.float32)
+    for step in map(np.float32, candidates):
+        codes = np.rint(table.data / step)
+        apart = (codes * step != table.data) | (np.abs(codes) > limit)
+        others = np.bincount(table.indices[apart], minlength=width) > 0
+        steps[(steps == 0) & ~others] = step
+    return steps if steps.all() else None
 
 
 def bfloat16_above(values: np.ndarray) -> np.ndarray:

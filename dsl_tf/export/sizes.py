@@ -10,10 +10,11 @@ import scipy.sparse
 
 from dsl_tf import files
 from dsl_tf.export import tflite
-from dsl_tf.export.codings import CODINGS, Extent
+from dsl_tf.export.codings import Coded, Extent, encode
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import FrozenModel
 from dsl_tf.export.layouts import extent_bytes, smallest
+from dsl_tf.export.quantize import INT4_LIMIT
 
 #: By the coding and the layouts of the tables, bytes of the rest of a file.
 Rests = dict[tuple[str, ...], int]
@@ -50,6 +51,7 @@ class DeviceSizes:
         if with_users:
             self._layouts["users"] = "small"
         self._rests = {} if rests is None else rests
+        self._codes: dict[tuple[str, str], Coded] = {}
 
     @property
     def propagated(self) -> bool:
@@ -94,10 +96,10 @@ class DeviceSizes:
 
     def _rest(self, coding: str, nnz: int) -> int:
         """Bytes of a file that are neither of tables nor of the network."""
-        tables = {
-            name: _filled(extent.rows, extent.width, extent.nnz, seed)
-            for seed, (name, extent) in enumerate(self._extents(coding, nnz).items())
-        }
+        tables = {}
+        for seed, (name, extent) in enumerate(self._extents(coding, nnz).items()):
+            steps = self._coded(name, coding).steps
+            tables[name] = _filled(extent.rows, extent.width, extent.nnz, seed, steps)
         model = dataclasses.replace(self._frozen, hashed={}, **tables)
         layout = self._layouts["items"]
         module = DeviceModule(model, coding, self._k, layout, self._with_users)
@@ -111,26 +113,39 @@ class DeviceSizes:
 
     def _extents(self, coding: str, nnz: int) -> dict[str, Extent]:
         """Of the tables, which all have one density."""
-        packing, encoded = CODINGS[coding]
-        _, scale = encoded(_filled(1, 1, 1))
         share = nnz / self.positions
         return {
-            name: Extent(
-                *shape, round(share * math.prod(shape)), packing, scale is not None
+            name: self._coded(name, coding).extent._replace(
+                nnz=round(share * math.prod(shape))
             )
             for name, shape in self._shapes().items()
         }
 
+    def _coded(self, name: str, coding: str) -> Coded:
+        """A table as it is: whether its rows have scales is that of the trained one."""
+        key = name, coding
+        if key not in self._codes:
+            table = getattr(self._frozen, name)
+            self._codes[key] = encode(table, coding, self._frozen.roundings)
+        return self._codes[key]
 
-def _filled(rows: int, width: int, nnz: int, seed: int = 0) -> scipy.sparse.csr_matrix:
+
+def _filled(
+    rows: int, width: int, nnz: int, seed: int, steps: np.ndarray | None
+) -> scipy.sparse.csr_matrix:
     """A table with so many non-zeros, as even among its rows as can be.
 
     They are random, as the converter does not store a constant of equal numbers, nor
-    the same constant twice.
+    the same constant twice; and whole multiples of the steps of their columns, if
+    these have some.
     """
     ends = np.arange(rows + 1, dtype=np.int64) * nnz // rows
     columns = np.arange(nnz) - np.repeat(ends[:-1], np.diff(ends))
-    values = np.random.default_rng(seed).uniform(0.5, 1, nnz).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    if steps is None:
+        values = rng.uniform(0.5, 1, nnz).astype(np.float32)
+    else:
+        values = rng.integers(1, 1 + INT4_LIMIT, nnz) * steps[columns % width]
     return scipy.sparse.csr_matrix(
         (values, columns.astype(np.int32), ends.astype(np.int32)), (rows, width)
     )

@@ -53,6 +53,9 @@ class Table(tf.Module, abc.ABC):
         self.scale = None
         if coded.scale is not None:
             self.scale = Vector(BFLOAT16, bfloat16_bits(coded.scale))
+        self.steps = None
+        if coded.steps is not None:
+            self.steps = tf.Variable(coded.steps, trainable=False)
 
     @abc.abstractmethod
     def _decode(self, ids: tf.Tensor) -> tf.Tensor:
@@ -61,10 +64,7 @@ class Table(tf.Module, abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def size(extent: Extent) -> int:
-        """`nbytes` of a table of this extent, by formula, but for its scale.
-
-        The scale takes 2 bytes a row in each layout.
-        """
+        """`nbytes` of a table of this extent, by formula, but for `scale_bytes`."""
 
     @property
     def nbytes(self) -> int:
@@ -75,6 +75,8 @@ class Table(tf.Module, abc.ABC):
         """The rows of valid ids: int [n] to float32 [n, width]."""
         ids = tf.cast(ids, tf.int32)
         rows = self._decode(ids)
+        if self.steps is not None:
+            rows *= self.steps
         return rows if self.scale is None else rows * self.scale.at(ids)[:, None]
 
     def dot(self, vector: tf.Tensor, count: int) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -87,12 +89,17 @@ class Table(tf.Module, abc.ABC):
         Returns:
           A function of the first row, an int32 scalar, to float32 [1, count].
         """
+        vector = self._in_steps(vector)
 
         def scores(begin: tf.Tensor) -> tf.Tensor:
             rows = self._decode(begin + tf.range(count))
             return self._scaled(tf.matmul(vector, rows, transpose_b=True), begin)
 
         return scores
+
+    def _in_steps(self, vector: tf.Tensor) -> tf.Tensor:
+        """What codes are multiplied with, so that nobody has to multiply them first."""
+        return vector if self.steps is None else vector * self.steps
 
     def _scaled(self, scores: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
         """Products [1, n] of the codes of rows from `begin`, with the scales."""

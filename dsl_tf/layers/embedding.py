@@ -7,7 +7,13 @@ import tf_keras as keras
 
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
-from dsl_tf.layers.rounding import rounded_rows
+from dsl_tf.layers.rounding import (
+    Rounding,
+    mean_square_of,
+    rounded_by_row,
+    rounded_by_table,
+    step_of,
+)
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.expansion import Expansion, of_tensor
 
@@ -29,9 +35,10 @@ class SparseEmbedding(SparseLayer):
       mask_zero: whether row 0 marks padding, as in Keras.
       input_length: length of the input sequences where it is constant, as in
         Keras.
-      largest_code: rows that are looked up are rounded to so many steps of a scale of
-        their own on either side of zero, 127 for int8 and 7 for int4, while what is
-        trained is not (`layers.rounding`); 0: they are as they are.
+      largest_code: rows that are looked up are rounded to so many steps on either side
+        of zero, 127 for int8 and 7 for int4, while what is trained is not
+        (`layers.rounding`); 0: they are as they are.
+      step: whose each step is, `"row"` or `"table"`.
       **kwargs: `storage`, `seed`, `popularity`, `mask_initializer` as in
         `SparseLayer`, and those of `keras.layers.Layer`.
 
@@ -49,6 +56,7 @@ class SparseEmbedding(SparseLayer):
         mask_zero: bool = False,
         input_length: int | None = None,
         largest_code: int = 0,
+        step: str = "row",
         **kwargs: Any,
     ) -> None:
         if input_dim < 1 or output_dim < 1:
@@ -56,6 +64,8 @@ class SparseEmbedding(SparseLayer):
                 "`input_dim` and `output_dim` must be at least 1. Received: "
                 f"input_dim={input_dim}, output_dim={output_dim}."
             )
+        if step not in ("row", "table"):
+            raise UserError(f"`step` must be row or table. Received: {step!r}.")
         # As in Keras: row numbers are not cast to floats, and a model that
         # begins with this layer is built without being told its input.
         kwargs["autocast"] = False
@@ -70,6 +80,8 @@ class SparseEmbedding(SparseLayer):
         self.supports_masking = mask_zero
         self.input_length = input_length
         self.largest_code = largest_code
+        self.step = step
+        self.mean_square: tf.Variable | None = None
 
     def build(self, input_shape: Any = None) -> None:
         """Create the table."""
@@ -79,7 +91,26 @@ class SparseEmbedding(SparseLayer):
             self.embeddings_initializer,
             self.embeddings_regularizer,
         )
+        if self.largest_code and self.step == "table":
+            values = self.embeddings.values
+            self.mean_square = self.add_weight(
+                name="mean_square",
+                shape=(),
+                dtype=tf.float32,
+                initializer=lambda shape, dtype=None: mean_square_of(
+                    tf.cast(values, tf.float32)
+                ),
+                trainable=False,
+            )
         super().build(input_shape)
+
+    @property
+    def rounding(self) -> Rounding | None:
+        """What all rows that are looked up are multiples of now, if of anything."""
+        if self.mean_square is None:
+            return None
+        step = step_of(self.mean_square, self.largest_code)
+        return Rounding(float(step), self.largest_code)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Look up rows."""
@@ -87,8 +118,10 @@ class SparseEmbedding(SparseLayer):
         if inputs.dtype not in (tf.int32, tf.int64):
             inputs = tf.cast(inputs, tf.int32)
         rows = self.embeddings.lookup(inputs)
-        if self.largest_code:
-            rows = rounded_rows(rows, self.largest_code)
+        if self.mean_square is not None:
+            rows = rounded_by_table(rows, self.mean_square, self.largest_code)
+        elif self.largest_code:
+            rows = rounded_by_row(rows, self.largest_code)
         return tf.cast(rows, self.compute_dtype)
 
     def whole(self) -> tf.Tensor:
@@ -129,6 +162,7 @@ class SparseEmbedding(SparseLayer):
             "mask_zero": self.mask_zero,
             "input_length": self.input_length,
             "largest_code": self.largest_code,
+            "step": self.step,
         }
 
 

@@ -255,7 +255,7 @@ class SparseTables(TableFactory):
       joint: one budget for users and items, or one for each.
       seed: seeds the masks.
       masks: masks that are not random.
-      largest_code: of the rows that are looked up, see `SparseEmbedding`.
+      rounding: `largest_code` and `step` of `SparseEmbedding`.
     """
 
     activity: np.ndarray
@@ -265,7 +265,7 @@ class SparseTables(TableFactory):
     joint: bool
     seed: int
     masks: MaskSource = lambda name, kind, width: None
-    largest_code: int = 0
+    rounding: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def _rows(self, kind: str) -> int:
         return len(self.use(kind))
@@ -295,6 +295,6 @@ class SparseTables(TableFactory):
             storage=self.storage,
             seed=self.seed,
             mask_initializer=given,
-            largest_code=self.largest_code,
+            **self.rounding,
             name=name,
         )

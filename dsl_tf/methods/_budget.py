@@ -228,8 +228,18 @@ def _sizes(
     rests: Rests | None = None,
 ) -> DeviceSizes:
     """Of the files of a model whose weights are few: only shapes are of interest."""
+    method = plugins.find("dsl_tf.methods", config.method.name, "method")
+    # Of no other format does a method that rounds in training change the bytes.
+    rounding: Callable[..., dict[str, Any]]
+    rounding = getattr(method, "rounding", lambda config, file: {})
     tables = SparseTables(
-        split.activity(), split.popularity(), 0.99, "packed", joint=False, seed=seed
+        split.activity(),
+        split.popularity(),
+        0.99,
+        "packed",
+        joint=False,
+        seed=seed,
+        rounding=rounding(config, "tflite_int4"),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of rows without a weight

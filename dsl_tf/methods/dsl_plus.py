@@ -10,13 +10,17 @@ The engine of DSL with three changes:
    row's interactions, in its first columns (`nested`) or in random ones: DSL ends with
    more weights in popular rows (its Figure 4).
 3. Where the file is to have weights of four bits, training sees the rows that it looks
-   up rounded as the file has them, see `dsl_tf.layers.rounding`. (A graph model reads
-   its table whole, an autoencoder by products: their rows are not rounded. NeuMF's are,
-   each table's by a scale of its own, where its file has one for the rows of both.)
+   up rounded as the file has them, see `dsl_tf.layers.rounding`. Narrow rows have one
+   step for a table, and the bytes of a step for each row are columns: MF on
+   MovieLens-1M is 20 % better on validation with 8 of them instead of 4, 1.8 % with 16
+   instead of 12, and 1.1 % worse with 24 instead of 20. (A graph model reads its table
+   whole, an autoencoder by products: their rows are not rounded. NeuMF's wider ones
+   are, each table's by a scale of its own, where its file has one for both.)
 """
 
 import dataclasses
 import functools
+from typing import Any
 
 from ml_collections import config_dict
 
@@ -25,6 +29,7 @@ from dsl_tf.errors import check_keys
 from dsl_tf.export.quantize import INT4_LIMIT
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import _budget, _factors, base, dsl
+from dsl_tf.methods._narrow import widths
 from dsl_tf.plugins import choose
 from dsl_tf.sparsity.initialization import (
     GivenMask,
@@ -63,6 +68,9 @@ _NESTED = {"nested": True, "random": False, "factors": False}
 #: Values of `codes`, and formats, to the largest code; more bits lose nothing.
 _LARGEST = {"int4": INT4_LIMIT, "none": 0}
 _LARGEST_OF_FILE = {"tflite_int4": INT4_LIMIT}
+
+#: Rows of more columns have a step of their own.
+_NARROW = 16
 
 #: A budget in bytes leaves so many weights.
 within_bytes = _budget.by_sparsity
@@ -112,10 +120,23 @@ def make_tables(
             return GivenMask(factors.mask(kind, width, nnz))
         return QuotaMask(quotas_by_use(use, width, nnz, power), width, nested)
 
+    rounded = rounding(config, config.budget.format)
+    return dataclasses.replace(tables, masks=mask, rounding=rounded)
+
+
+def rounding(config: config_dict.ConfigDict, file: str) -> dict[str, Any]:
+    """How rows are rounded in training: `largest_code` and `step` of `SparseEmbedding`.
+
+    Args:
+      config: the whole config.
+      file: the format that the rows are trained for.
+    """
     codes = config.method.dsl_plus.codes
-    of_file = _LARGEST_OF_FILE.get(config.budget.format, 0)
+    of_file = _LARGEST_OF_FILE.get(file, 0)
     largest = choose({**_LARGEST, "file": of_file}, codes, "method.dsl_plus.codes")
-    return dataclasses.replace(tables, masks=mask, largest_code=largest)
+    columns = sum(config.model[key] for key in widths(config))
+    step = "table" if 0 < columns <= _NARROW else "row"
+    return {"largest_code": largest, "step": step}
 
 
 def explorations(

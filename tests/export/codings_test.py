@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dsl_tf.export import codings
 from dsl_tf.export.codings import CODINGS, Vector, encode, nbytes
+from dsl_tf.layers.rounding import Rounding
 
 #: Packing to numbers that it keeps exactly.
 EXACT = {
@@ -65,3 +66,46 @@ def test_weights_that_become_zero_take_no_place(seed, coding):
     if coding in ("float32", "float16"):
         assert coded.scale is None
     np.testing.assert_array_equal(matrix.toarray(), table)  # is left alone
+
+
+#: Of the first two columns of a table, and of the third.
+STEPS = np.array([0.3, 0.3, 0.07], np.float32)
+ROUNDINGS = (Rounding(0.07, 7), Rounding(0.3, 7))
+
+
+def _in_steps(codes):
+    return scipy.sparse.csr_matrix(np.array(codes, np.float32) * STEPS)
+
+
+def test_columns_of_whole_multiples_of_a_step_lose_nothing():
+    codes = [[7, 0, -2], [-1, 3, 0], [0, 0, 0], [0, 0, 7]]
+    coded = encode(_in_steps(codes), "int4", ROUNDINGS)
+    np.testing.assert_array_equal(coded.codes.toarray(), codes)
+    np.testing.assert_array_equal(coded.steps, STEPS)
+    assert coded.scale is None
+    assert coded.extent.scale_bytes == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("codes", "coding", "roundings"),
+    [
+        ([[8, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS),
+        ([[1.5, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS),
+        ([[7, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS[:1]),
+        ([[7, 0, -2], [-1, 3, 0]], "int4", ()),
+        ([[7, 0, -2], [-1, 3, 0]], "int8", ROUNDINGS),  # they are of int4
+    ],
+)
+def test_other_columns_have_a_scale_a_row(codes, coding, roundings):
+    table = _in_steps(codes)
+    coded, expected = encode(table, coding, roundings), encode(table, coding)
+    assert coded.steps is None
+    np.testing.assert_array_equal(coded.scale, expected.scale)
+    np.testing.assert_array_equal(coded.codes.toarray(), expected.codes.toarray())
+    assert coded.extent.scale_bytes == 2 * 2
+
+
+def test_what_has_no_codes_has_no_steps():
+    coded = encode(_in_steps([[7, 0, -2]]), "float32", ROUNDINGS)
+    assert coded.steps is None
+    assert coded.extent.scale_bytes == 0

@@ -11,6 +11,7 @@ from dsl_tf.export.codings import CODINGS, encode
 from dsl_tf.export.offsets import Offsets
 from dsl_tf.export.packed import BitmapTable, ColumnsTable
 from dsl_tf.export.tables import DenseTable
+from dsl_tf.layers.rounding import Rounding
 
 KINDS = (DenseTable, BitmapTable, ColumnsTable)
 
@@ -102,3 +103,22 @@ def test_bytes_by_hand():
     assert ColumnsTable.size(coded.extent) == 4 * 513 + offsets + 513
     assert BitmapTable.size(encode(matrix, "int4").extent) == 257 + offsets + 128 * 2
     assert DenseTable.size(encode(matrix, "int4").extent) == 128 * 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sparsity", [0.0, 0.6])
+def test_columns_of_steps(kind, sparsity):
+    """What training rounded is read to the bit, and multiplied as it is."""
+    rng = np.random.default_rng(3)
+    codes = np.where(rng.random((70, 9)) < sparsity, 0, rng.integers(-7, 8, (70, 9)))
+    steps = np.array([0.21, 0.013, 0.21] * 3, np.float32)
+    table = codes.astype(np.float32) * steps
+    roundings = (Rounding(0.013, 7), Rounding(0.21, 7))
+    coded = encode(scipy.sparse.csr_matrix(table), "int4", roundings)
+    stored = kind(coded)
+    np.testing.assert_array_equal(stored.rows(np.arange(70)), table)
+    vector = rng.normal(size=(1, 9)).astype(np.float32)
+    scores = stored.dot(tf.constant(vector), 40)(tf.constant(30))
+    np.testing.assert_allclose(scores, vector @ table[30:].T, rtol=1e-5, atol=1e-5)
+    assert stored.nbytes == kind.size(coded.extent) + 9 * 4
+    assert coded.extent.scale_bytes == 9 * 4

@@ -9,6 +9,7 @@ from dsl_tf.export import tflite
 from dsl_tf.export.device import DeviceModule
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.sizes import DeviceSizes
+from dsl_tf.layers.rounding import Rounding
 
 
 def _trained(shape, nnz, seed):
@@ -26,6 +27,13 @@ def frozen(dot_product):
     return freeze(dot_product.backbone, dot_product.split)
 
 
+def _in_steps(table, step):
+    """The table in whole multiples of a step, of which it has as many weights."""
+    table = table.copy()
+    table.data = (np.sign(table.data) * np.ceil(7 * np.abs(table.data))) * step
+    return table
+
+
 def _made(frozen, coding, density, folder, with_users=True):
     """Bytes of the tables and of the file of a trained model."""
     tables = {
@@ -33,6 +41,9 @@ def _made(frozen, coding, density, folder, with_users=True):
         for seed, name in enumerate(("users", "items"))
         for shape in [getattr(frozen, name).shape]
     }
+    if frozen.roundings:
+        step = np.float32(frozen.roundings[0].step)
+        tables = {name: _in_steps(table, step) for name, table in tables.items()}
     model = dataclasses.replace(frozen, **tables)
     module = DeviceModule(model, coding, 5, "small", with_users)
     path = tflite.convert(module, folder / "model.tflite")
@@ -51,6 +62,24 @@ def test_sizes_are_those_of_a_trained_model(
     tables, file = _made(frozen, coding, density, tmp_path, with_users)
     assert sizes.tables(coding, nnz) == tables
     assert abs(sizes.file(coding, nnz) - file) <= 64
+
+
+@pytest.mark.parametrize("density", [1.0, 0.1])
+def test_rows_that_training_rounds_have_no_scale(frozen, tmp_path, density):
+    step = np.float32(0.3)
+    tables = {
+        name: _in_steps(getattr(frozen, name).sign(), step)
+        for name in ("users", "items")
+    }
+    rounded = dataclasses.replace(frozen, roundings=(Rounding(0.3, 7),), **tables)
+    sizes = DeviceSizes(rounded, 5, "small", True)
+    nnz = round(density * sizes.positions)
+    found, file = _made(rounded, "int4", density, tmp_path)
+    assert sizes.tables("int4", nnz) == found
+    assert abs(sizes.file("int4", nnz) - file) <= 64
+    with_scales = DeviceSizes(frozen, 5, "small", True).tables("int4", nnz)
+    rows = frozen.num_users + frozen.num_items
+    assert with_scales - found == 2 * rows - 2 * 4 * frozen.users.shape[1]
 
 
 @pytest.mark.parametrize("share", [0.7, pytest.param(0.9, marks=pytest.mark.slow)])

@@ -7,6 +7,7 @@ import pytest
 from dsl_tf import config_files, experiment, plugins
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base
+from dsl_tf.methods._narrow import widths
 
 #: Of a file. The models have 800 rows of 512 weights or more; beside their tables they
 #: take some 30,000 bytes if these are dense, and 15,000 more if they are packed.
@@ -72,6 +73,22 @@ def test_the_file_keeps_to_it(config, tmp_path):
     (folder / budget["file"]).unlink()
     experiment.export(folder, None, {})
     assert (folder / budget["file"]).read_bytes() == before
+
+
+@_for(("mf", "dsl_plus"), _slow("neumf", "dsl_plus"))
+def test_narrow_rows_share_a_step_and_have_more_columns(config, tmp_path, small_split):
+    """In the bytes of a scale a row there are columns; the file is what was trained."""
+    config.budget.bytes = {"mf": 36_000, "neumf": 42_000}[config.model.name]
+    config.export.formats = ("tflite_int4",)
+    config.export.evaluate = True
+    settled = _settled(config, small_split, tmp_path / "settled")
+    assert 4 < sum(settled.model[key] for key in widths(settled)) <= 16
+    experiment.train(config.lock(), tmp_path / "run")
+    cost = json.loads((tmp_path / "run" / "cost.json").read_text())
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0.8 * config.budget.bytes < cost["budget"]["got"] <= config.budget.bytes
+    of_file = cost["files_metrics"]["model_int4.tflite"]["recall@20"]
+    assert of_file == pytest.approx(metrics["test"]["recall@20"], abs=1e-9)
 
 
 @_for(("mf", "dsl"))

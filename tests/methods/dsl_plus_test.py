@@ -113,11 +113,21 @@ def test_training_sees_the_codes_of_the_file(
     small_neumf.budget.format = file
     small_neumf.model.gmf_dim = width = 64
     tables = dsl_plus.make_tables(small_neumf, small_split, 0)
-    assert tables.largest_code == largest
+    assert tables.rounding["largest_code"] == largest
     model = base.make_backbone(small_split, small_neumf, tables, 0)
     vectors = model.item_vectors().numpy()
     levels = {len(np.unique(row)) for row in np.abs(vectors[:, :width])}
     assert (max(levels) <= 8) == (largest == 7)
+
+
+@pytest.mark.parametrize(
+    ("columns", "step"), [(12, "table"), (16, "table"), (17, "row"), (64, "row")]
+)
+def test_narrow_rows_share_a_step(small_config, columns, step):
+    small_config.model.embedding_dim = columns
+    found = dsl_plus.rounding(small_config, "tflite_int4")
+    assert found == {"largest_code": 7, "step": step}
+    assert dsl_plus.rounding(small_config, "tflite_int8")["largest_code"] == 0
 
 
 def test_other_codes_are_refused(small_neumf, small_split):
