@@ -138,7 +138,7 @@ def _exhibits(data: str, budgets: tuple[int, ...]) -> list[Exhibit]:
                 Value("file_recall@20", "Recall@20 of the file"),
                 Value("cost.budget.got", "bytes", texts.size),
                 Value("cost.sparsity", "sparsity", "{:.2f}".format),
-                Value("valid_recall@20", "validation, before it is rounded"),
+                Value("valid_recall@20", "validation of what was trained"),
             ),
             where=where | {_BYTES: budgets},
         ),
