@@ -187,7 +187,8 @@ def encode(
     """
     packing, quantize = CODINGS[coding]
     limit = _LIMITS.get(coding, 0)
-    candidates = [each.step for each in roundings if each.largest_code == limit]
+    # A step of zero is that of a table without a weight that is not zero.
+    candidates = [r.step for r in roundings if r.largest_code == limit and r.step]
     steps = column_steps(table, candidates, limit)
     if steps is None:
         values, scale = quantize(table)

@@ -21,7 +21,7 @@ class Rounding(NamedTuple):
     """What all rows of a table are whole multiples of.
 
     Attributes:
-      step: float32, above 0.
+      step: float32; 0 where no weight is anything else.
       largest_code: how many steps on either side of zero, 127 for int8 and 7 for int4.
     """
 

@@ -70,7 +70,7 @@ def test_weights_that_become_zero_take_no_place(seed, coding):
 
 #: Of the first two columns of a table, and of the third.
 STEPS = np.array([0.3, 0.3, 0.07], np.float32)
-ROUNDINGS = (Rounding(0.07, 7), Rounding(0.3, 7))
+ROUNDINGS = (Rounding(0.0, 7), Rounding(0.07, 7), Rounding(0.3, 7))
 
 
 def _in_steps(codes):
@@ -91,7 +91,7 @@ def test_columns_of_whole_multiples_of_a_step_lose_nothing():
     [
         ([[8, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS),
         ([[1.5, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS),
-        ([[7, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS[:1]),
+        ([[7, 0, -2], [-1, 3, 0]], "int4", ROUNDINGS[:2]),
         ([[7, 0, -2], [-1, 3, 0]], "int4", ()),
         ([[7, 0, -2], [-1, 3, 0]], "int8", ROUNDINGS),  # they are of int4
     ],
