@@ -1,6 +1,9 @@
 """Cells are planned by a process beside those that run."""
 
+import contextlib
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +51,26 @@ def test_each_cell_is_planned_as_it_will_run(config, places):
     # It has a second pass; 30 seconds are for what is beside training.
     assert twice > dense > 30.0
     assert refused == 30.0
+
+
+def test_the_process_gives_way_to_the_cells(config, places, monkeypatch):
+    started, found = forecast.children.started, []
+
+    @contextlib.contextmanager
+    def noted(*arguments):
+        with started(*arguments) as process:
+            found.append(process.pid)
+            yield process
+
+    monkeypatch.setattr(forecast.children, "started", noted)
+    with forecast.planning(str(config), ["train.epochs=2"], [7], places) as planned:
+        end = time.monotonic() + 120
+        while not planned() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert os.getpriority(os.PRIO_PROCESS, found[0]) == 19
+        # Of its session, where the system has such groups.
+        group = Path(f"/proc/{found[0]}/autogroup")
+        assert not group.exists() or group.read_text().split()[-1] == "19"
 
 
 def test_one_cell_tells_its_own_time(config, places, monkeypatch):
