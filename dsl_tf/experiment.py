@@ -101,7 +101,12 @@ def _take_steps(
     method = plugins.find("dsl_tf.methods", config.method.name, "method")
     run_folder.check_teacher(config, method, split)
     checkpoints = folder / methods.CHECKPOINTS
+    asked = config_files.flatten(config)
     config = methods.settled(checkpoints, config, method, split, seed)
+    if config.budget.bytes:
+        now = config_files.flatten(config).items()
+        picked = ", ".join(f"{k}={each}" for k, each in now if each != asked.get(k))
+        console.print(f"budget.bytes picks {picked}", highlight=False, soft_wrap=True)
     accept = functools.partial(
         artefacts.check_backbone,
         formats=config.export.formats,

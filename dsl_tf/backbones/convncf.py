@@ -24,6 +24,10 @@ from dsl_tf.types import LayerMacs, Split
 #: at once: 5.2, 8.2, 8.4, 8.8, 5.9, 4.6 thousand.
 ACTIVATIONS_AT_ONCE = 1 << 21
 
+#: Keys of the config that are widths of tables of which training reads nothing but rows
+#: that it looks up. Not any width will do.
+LOOKED_UP = ("embedding_dim",)
+
 
 def build(
     config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int

@@ -23,6 +23,9 @@ from dsl_tf.types import Split
 #: Keys of the config that are widths of tables.
 WIDTHS = ("embedding_dim",)
 
+#: The same of tables of which training reads nothing but rows that it looks up.
+LOOKED_UP = WIDTHS
+
 
 def build(
     config: config_dict.ConfigDict, split: Split, tables: TableFactory, seed: int

@@ -8,6 +8,7 @@ from dsl_tf.export.codings import Extent, encode
 from dsl_tf.export.packed import BitmapTable, ColumnsTable
 from dsl_tf.export.tables import DenseTable, Table
 from dsl_tf.layers.rounding import Rounding
+from dsl_tf.plugins import choose
 
 #: Name to the layouts that a table may have.
 LAYOUTS: dict[str, tuple[type[Table], ...]] = {
@@ -52,4 +53,5 @@ def extent_bytes(extent: Extent, layout: str) -> int:
 
 def smallest(extent: Extent, layout: str) -> type[Table]:
     """The layout that `store` chooses for codes of this extent."""
-    return min(LAYOUTS[layout], key=lambda kind: kind.size(extent) + kind.graph_bytes)
+    kinds = choose(LAYOUTS, layout, "export.layout")
+    return min(kinds, key=lambda kind: kind.size(extent) + kind.graph_bytes)

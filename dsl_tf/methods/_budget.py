@@ -101,12 +101,14 @@ def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[st
 
 
 def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
-    """Fewer bits a weight, whatever formats the config has.
+    """Fewer bits a weight, whatever formats the config has; `budget.format` says which.
 
     Of propagated rows fewer columns too. Their bits are the file's alone; layer 0,
     which is not in it, has eight in any case.
     """
     limit, bits = config.budget.bytes, {"tflite_int8": 8, "tflite_int4": 4}
+    if asked := config.budget.format:
+        bits = {asked: plugins.choose(bits, asked, "budget.format")}
     sizes = _sizes(config, split, seed)
     others = [each for each in config.export.formats if each not in bits]
     if sizes.propagated:
@@ -115,7 +117,7 @@ def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str
     else:
         dense = _first_dense(sizes, [*bits], limit)
         if dense is None:
-            raise _too_small(config, sizes.file("int4", sizes.positions))
+            raise _too_small(config, _least(sizes, [*bits]))
         name, changes = dense, {"method.quantised.bits": bits[dense]}
     return {**changes, "budget.format": name, "export.formats": (*others, name)}
 

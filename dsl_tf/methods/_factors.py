@@ -29,7 +29,8 @@ def factored(
     model = passes.untrained(config, dsl.make_tables)
     widths = sorted({weight.shape[1] for weight in model.sparse_weights()})
     taken = TrainingMacs(sum(map(masks.macs, widths)), 0, 0)
-    return passes.made("factorise", lambda: masks.factored(widths), taken)
+    made_bytes = masks.nbytes(split.num_users + split.num_items, widths)
+    return passes.made("factorise", lambda: masks.factored(widths), taken, made_bytes)
 
 
 def forgetting(masks: NmfMasks | None) -> base.Start:

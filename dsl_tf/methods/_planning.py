@@ -12,6 +12,7 @@ from dsl_tf.methods._models import Start, make_model
 from dsl_tf.methods._passes import Passes
 from dsl_tf.methods._tasks import SELECT, MakeCompanion, MakeTables, Metrics, Pass
 from dsl_tf.training.evaluator import selection_metric
+from dsl_tf.training.fit import FitSettings
 from dsl_tf.training.state import TrainingState
 
 T = TypeVar("T")
@@ -37,9 +38,9 @@ class Planning(Passes):
         start: Start | None = None,
     ) -> Backbone:
         """See `Passes.one`."""
+        epochs = FitSettings.of(config.train).epochs
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(self.split, config, tables, self.seed, None, start)
-        epochs = config.train.epochs
         steps = epochs * batches.steps_per_epoch
         if make_companion is not None:  # what it adds depends on how it goes
             make_companion(config, steps, self.seed)  # but not what it refuses
@@ -64,10 +65,16 @@ class Planning(Passes):
         self.taken.append(Pass(SELECT, TrainingState(finished=True), price))
         raise Counted
 
-    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
+    def made(
+        self,
+        name: str,
+        make: Callable[[], T],
+        taken: TrainingMacs,
+        made_bytes: int = 0,
+    ) -> T | None:
         """Count it; see `Passes.made`."""
         del make
-        price = cost.untrained(name, 0.0, 0, taken)
+        price = cost.untrained(name, 0.0, 0, taken, made_bytes)
         self.taken.append(Pass(self._place(name), TrainingState(finished=True), price))
         return None
 

@@ -52,13 +52,7 @@ class Training(Passes):
         gc.collect()
         plan = None if self._chosen is None else self._chosen[name]
         steps, planned = (None, None) if plan is None else (plan.steps, plan.planned)
-        settings = FitSettings(
-            epochs=config.train.epochs,
-            patience=config.train.patience,
-            validate_every=config.train.validate_every,
-            checkpoint_minutes=config.train.checkpoint_minutes,
-            steps=steps,
-        )
+        settings = FitSettings.of(config.train, steps)
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(
             self.split, config, tables, self.seed, planned, start
@@ -105,13 +99,12 @@ class Training(Passes):
         """See `Passes`; only before the first pass."""
         if self._accepted:
             return
+        epochs = FitSettings.of(config.train).epochs
         tables = make_tables(config, self.split, self.seed)
         model, batches = make_model(self.split, config, tables, self.seed)
         self._accept(model)
         if make_companion is not None:
-            make_companion(
-                config, config.train.epochs * batches.steps_per_epoch, self.seed
-            )
+            make_companion(config, epochs * batches.steps_per_epoch, self.seed)
 
     def solved(self, solve: Callable[[], Backbone], taken: TrainingMacs) -> Backbone:
         """See `Passes.solved`."""
@@ -122,12 +115,18 @@ class Training(Passes):
         self.taken.append(Pass(name, _solved(seconds), price))
         return model
 
-    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
+    def made(
+        self,
+        name: str,
+        make: Callable[[], T],
+        taken: TrainingMacs,
+        made_bytes: int = 0,
+    ) -> T | None:
         """See `Passes.made`; a resumed run makes it again."""
         value, seconds, peak = _measured(make)
         name = self._place(name)
         state = TrainingState(seconds=seconds, finished=True)
-        price = cost.untrained(name, seconds, peak, taken)
+        price = cost.untrained(name, seconds, peak, taken, made_bytes)
         self.taken.append(Pass(name, state, price))
         return value
 
@@ -243,8 +242,14 @@ class ReadBack(Passes):
         self.taken.append(Pass(self._place(SELECT), _solved()))
         return solve()
 
-    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
+    def made(
+        self,
+        name: str,
+        make: Callable[[], T],
+        taken: TrainingMacs,
+        made_bytes: int = 0,
+    ) -> T | None:
         """See `Passes.made`."""
-        del make, taken
+        del make, taken, made_bytes
         self.taken.append(Pass(self._place(name), TrainingState(finished=True)))
         return None

@@ -14,8 +14,9 @@ The engine of DSL with three changes:
    step for a table, and the bytes of a step for each row are columns: MF on
    MovieLens-1M is 20 % better on validation with 8 of them instead of 4, 2.1 % with 16
    instead of 12, and 1.1 % worse with 24 instead of 20. (A graph model reads its table
-   whole, an autoencoder by products: their rows are not rounded. NeuMF's wider ones
-   are, each table's by a scale of its own, where its file has one for both.)
+   whole, an autoencoder by products: their rows are not rounded, only those of
+   backbones that say so, by `LOOKED_UP`. NeuMF's wider ones are, each table's by a
+   scale of its own, where its file has one for both.)
 """
 
 import dataclasses
@@ -24,13 +25,12 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from dsl_tf import plugins
 from dsl_tf.backbones.base import Backbone
-from dsl_tf.errors import check_keys
+from dsl_tf.errors import UserError, check_keys
 from dsl_tf.export.quantize import INT4_LIMIT
 from dsl_tf.layers.tables import SparseTables
 from dsl_tf.methods import _budget, _factors, base, dsl
-from dsl_tf.methods._narrow import widths
-from dsl_tf.plugins import choose
 from dsl_tf.sparsity.initialization import (
     GivenMask,
     QuotaMask,
@@ -110,7 +110,9 @@ def make_tables(
     """
     tables = dsl.make_tables(config, split, seed)
     power = config.method.dsl_plus.popularity_power
-    nested = choose(_NESTED, config.method.dsl_plus.columns, "method.dsl_plus.columns")
+    nested = plugins.choose(
+        _NESTED, config.method.dsl_plus.columns, "method.dsl_plus.columns"
+    )
 
     def mask(name: str, kind: str, width: int) -> QuotaMask | GivenMask:
         del name
@@ -130,13 +132,27 @@ def rounding(config: config_dict.ConfigDict, file: str) -> dict[str, Any]:
     Args:
       config: the whole config.
       file: the format that the rows are trained for.
+
+    Raises:
+      UserError: rows are to be rounded of a backbone that reads others too.
     """
     codes = config.method.dsl_plus.codes
     of_file = _LARGEST_OF_FILE.get(file, 0)
-    largest = choose({**_LARGEST, "file": of_file}, codes, "method.dsl_plus.codes")
-    columns = sum(config.model[key] for key in widths(config))
-    step = "table" if 0 < columns <= _NARROW else "row"
-    return {"largest_code": largest, "step": step}
+    largest = plugins.choose(
+        {**_LARGEST, "file": of_file}, codes, "method.dsl_plus.codes"
+    )
+    backbone = plugins.find("dsl_tf.backbones", config.model.name, "backbone")
+    widths = getattr(backbone, "LOOKED_UP", ())
+    if not widths:
+        if codes in _LARGEST and largest:
+            raise UserError(
+                "`method.dsl_plus.codes` must be file or none where training reads "
+                "more of a table than the rows that it looks up. Received: "
+                f"model.name={config.model.name}, method.dsl_plus.codes={codes}."
+            )
+        return {}
+    columns = sum(config.model[key] for key in widths)
+    return {"largest_code": largest, "step": "table" if columns <= _NARROW else "row"}
 
 
 def explorations(

@@ -46,9 +46,12 @@ def explorations(
 ) -> Explorations:
     """Those of `dsl`, on RigL's schedule."""
     settings = config.method.rigl
-    end = settings.end_fraction
     check_keys(
-        "method.rigl", settings, end_fraction=(0 < end <= 1, "above 0, at most 1")
+        "method.rigl",
+        settings,
+        update_ratio=(0 <= settings.update_ratio <= 1, "in [0, 1]"),
+        update_interval=(settings.update_interval >= 1, "at least 1"),
+        end_fraction=(0 < settings.end_fraction <= 1, "above 0, at most 1"),
     )
     config = config.copy_and_resolve_references()
     config.sparsity.update(

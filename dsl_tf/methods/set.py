@@ -10,6 +10,7 @@ up none is taken, of a graph model's they come with the others.
 from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
+from dsl_tf.errors import check_keys
 from dsl_tf.methods import _budget, base, dsl
 from dsl_tf.training.companions import Explorations
 
@@ -37,6 +38,12 @@ def explorations(
 ) -> Explorations:
     """Those of `dsl`, on SET's schedule; of a single epoch, none."""
     settings = config.method["set"]
+    check_keys(
+        "method.set",
+        settings,
+        update_ratio=(0 <= settings.update_ratio <= 1, "in [0, 1]"),
+        update_interval=(settings.update_interval >= 0, "at least 0"),
+    )
     config = config.copy_and_resolve_references()
     epochs = config.train.epochs
     steps = max(1, planned_steps // epochs)

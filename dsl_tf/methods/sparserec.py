@@ -65,7 +65,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
         sampled_rows=(0 < settings.sampled_rows <= 1, "in (0, 1]"),
     )
     masks = None
-    if settings.nmf:
+    if settings.nmf and config.sparsity.target:
         masks = _factors.factored(passes, config, settings.nmf_iterations)
     tables = functools.partial(make_tables, masks=masks)
     start = _factors.forgetting(masks)

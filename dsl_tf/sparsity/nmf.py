@@ -67,6 +67,16 @@ class NmfMasks:
         each = 2 * matrix.nnz * width + 2 * sum(matrix.shape) * width**2
         return self.iterations * each
 
+    @staticmethod
+    def nbytes(rows: int, widths: Iterable[int]) -> int:
+        """Bytes of the factors for tables of some widths, float32.
+
+        Args:
+          rows: users and items.
+          widths: columns of the tables.
+        """
+        return 4 * rows * sum(widths)
+
     def _generator(self, width: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, width])
 

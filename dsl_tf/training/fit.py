@@ -8,6 +8,7 @@ from pathlib import Path
 import rich.console
 import tensorflow as tf
 import tf_keras as keras
+from ml_collections import config_dict
 
 from dsl_tf.accounting import size
 from dsl_tf.backbones.base import Backbone
@@ -54,6 +55,14 @@ class FitSettings:
                 raise UserError(
                     f"`train.{name}` must be at least {least}. Received: {value}."
                 )
+
+    @classmethod
+    def of(
+        cls, config: config_dict.ConfigDict, steps: int | None = None
+    ) -> "FitSettings":
+        """Those of the config node `train`, and the steps to take where known."""
+        names = [each.name for each in dataclasses.fields(cls)]
+        return cls(**{name: config[name] for name in names[:-1]}, steps=steps)
 
 
 def fit(

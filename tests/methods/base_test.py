@@ -16,6 +16,7 @@ from dsl_tf.methods import (
     popularity,
     small_dim,
 )
+from dsl_tf.methods import set as set_
 from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.types import Interactions
 
@@ -177,6 +178,16 @@ def test_a_sparsity_out_of_range_is_told_first(
     task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
     with pytest.raises(UserError, match=rf"sparsity.target` must .*d: {target}"):
         of(task, small_config, method.train)
+
+
+def test_no_epochs_are_refused_where_passes_are_only_counted(
+    small_config, small_split, tmp_path
+):
+    """A schedule by epochs divided by them."""
+    small_config.train.epochs = 0
+    task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+    with pytest.raises(UserError, match=r"train.epochs` must be at least 1"):
+        base.planned(task, small_config, set_.train)
 
 
 def test_the_best_of_several_is_that_of_the_highest_validation(

@@ -182,6 +182,27 @@ def test_formats(config, small_split, tmp_path):
         _settled(config, small_split, tmp_path)
 
 
+@_for(("mf", "quantised"))
+def test_a_format_is_the_bits_of_what_is_quantised(config, small_split, tmp_path):
+    config.budget.bytes = 10_000_000
+    assert _settled(config, small_split, tmp_path / "a").method.quantised.bits == 8
+    config.budget.format = "tflite_int4"
+    settled = _settled(config, small_split, tmp_path / "b")
+    assert settled.method.quantised.bits == 4
+    assert settled.budget.format in settled.export.formats
+    config.budget.format = "tflite_fp16"
+    with pytest.raises(UserError, match=r"budget\.format` must be one of tflite_int8,"):
+        _settled(config, small_split, tmp_path / "c")
+
+
+@_for(("mf", "dsl"))
+def test_a_misspelt_layout_is_refused(config, small_split, tmp_path):
+    """Before a file is made, which a plan of a study and a search do not do."""
+    config.export.layout = "smal"
+    with pytest.raises(UserError, match=r"export\.layout` must be one of small, fast"):
+        _settled(config, small_split, tmp_path)
+
+
 @_for(("lightgcn", "dsl"), _slow("lightgcn", "quantised"))
 def test_propagated_rows_are_narrower_not_sparser(config, small_split, tmp_path):
     """Weights were left out of layer 0, which is not in the file."""

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import rich.console
 
+from dsl_tf import config_files
+from dsl_tf.backbones import convncf
 from dsl_tf.errors import UserError
 from dsl_tf.methods import base, dsl_plus
 from dsl_tf.sparsity.nmf import NmfMasks
@@ -128,6 +130,28 @@ def test_narrow_rows_share_a_step(small_config, columns, step):
     found = dsl_plus.rounding(small_config, "tflite_int4")
     assert found == {"largest_code": 7, "step": step}
     assert dsl_plus.rounding(small_config, "tflite_int8")["largest_code"] == 0
+
+
+@pytest.mark.parametrize("file", ["lightgcn", "cdae", "multvae"])
+def test_rows_that_are_read_otherwise_too_are_not_rounded(file):
+    """What is rounded in the file and in validation would not be in training."""
+    config = config_files.load(config_files.find(f"configs/{file}.py"), "demo")
+    config.method.name = "dsl_plus"
+    assert dsl_plus.rounding(config, "tflite_int4") == {}
+    config.method.dsl_plus.codes = "int4"
+    with pytest.raises(UserError, match=rf"must be file or none .*model.name={file}"):
+        dsl_plus.rounding(config, "")
+
+
+@pytest.mark.parametrize("columns", [16, 32])
+def test_a_pretraining_rounds_as_what_starts_from_it(columns):
+    """Tables of which one had a step and the other one for each row are not alike."""
+    config = config_files.load(config_files.find("configs/convncf.py"), "demo")
+    config.model.embedding_dim = columns
+    first = convncf.pretraining(config)
+    found = dsl_plus.rounding(config, "tflite_int4")
+    assert found == dsl_plus.rounding(first, "tflite_int4")
+    assert found["step"] == {16: "table", 32: "row"}[columns]
 
 
 def test_other_codes_are_refused(small_neumf, small_split):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import rich.console
 
+from dsl_tf.errors import UserError
 from dsl_tf.methods import base, dsl, rigl
 
 
@@ -72,3 +73,12 @@ def test_it_is_rigl_whatever_dsl_is_set_to(take, small_config):
     again = take(rigl.train, small_config).model
     for ours, theirs in zip(plain.weights, again.weights, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("update_ratio", 2.0), ("update_interval", -1)]
+)
+def test_settings_out_of_range_have_their_own_names(small_config, key, value):
+    small_config.method["rigl"][key] = value
+    with pytest.raises(UserError, match=rf"method\.rigl\.{key}` must be"):
+        rigl.explorations(small_config, 1000, seed=0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import rich.console
 
+from dsl_tf.errors import UserError
 from dsl_tf.methods import base
 from dsl_tf.methods import set as set_
 
@@ -54,3 +55,12 @@ def test_a_single_epoch_has_no_exchange(take, small_config):
     small_config.train.epochs = 1
     (only,) = take(set_.train, small_config).passes
     assert [row["exchange_asked"] for row in only.state.history] == [0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("update_ratio", 2.0), ("update_interval", -1)]
+)
+def test_settings_out_of_range_have_their_own_names(small_config, key, value):
+    small_config.method["set"][key] = value
+    with pytest.raises(UserError, match=rf"method\.set\.{key}` must be"):
+        set_.explorations(small_config, 1000, seed=0)

@@ -65,6 +65,9 @@ def test_the_factorisation_is_a_pass_of_its_own(small_config, task, monkeypatch)
         assert each.cost.seconds > 0
         assert each.cost.macs.forward > 1000
     assert trained.passes[0].cost.macs < trained.passes[2].cost.macs  # more data
+    # Factors are as large as dense tables.
+    dense = 4 * sum(w.shape[0] * w.shape[1] for w in trained.model.sparse_weights())
+    assert trained.passes[0].cost.state_bytes == dense
     monkeypatch.setattr(NmfMasks, "factored", None)
     planned = base.planned(task, small_config, sparserec.train)
     assert [each.name for each in planned] == 2 * names[:2]
@@ -77,6 +80,9 @@ def test_the_factorisation_is_a_pass_of_its_own(small_config, task, monkeypatch)
     small_config.method.sparserec.nmf = False
     random = base.planned(task, small_config, sparserec.train)
     assert [each.name for each in random] == 2 * ["select"]
+    small_config.method.sparserec.nmf, small_config.sparsity.target = True, 0.0
+    unmasked = base.planned(task, small_config, sparserec.train)
+    assert [each.name for each in unmasked] == 2 * ["select"]
 
 
 def test_no_factor_is_held_while_the_table_is_trained(small_config, task, monkeypatch):
