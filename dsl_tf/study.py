@@ -12,6 +12,7 @@ has failed is tried again. The folder has `results.csv`, tables and figures in
 The exit code is 0, 1 where cells failed, 2 for a user's mistake, 130 for Ctrl-C.
 """
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -68,6 +69,11 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     chosen = {cell.name for cell in plan.only(cells, values.only or ["*"])}
     root = Path(values.output_dir or f"studies/{name}")
     places = [Place(root, cell) for cell in cells]
+    if seeds and (others := _seeds_of_runs(root) - {*seeds}):
+        found = plan.cells(study, values.set, sorted(others))
+        known = {cell.name for cell in cells}
+        more = [Place(root, cell) for cell in found if cell.name not in known]
+        places += [place for place in more if place.status is Status.DONE]
     for place in places:
         place.check()
     page.check(name, study, places)
@@ -145,6 +151,12 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def _seeds_of_runs(root: Path) -> set[int]:
+    """Seeds that a study was run with before."""
+    found = (re.search(r"-seed(\d+)$", p.name) for p in root.glob("cells/*-seed*"))
+    return {int(each[1]) for each in found if each}
+
+
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise UserError(f"`--seeds` must be numbers from 0. Received: {text}.")
@@ -177,7 +189,13 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_list(
         "only", None, "Run the cells that match, such as '*-dsl-*'.", **where
     )
-    flags.DEFINE_list("seeds", None, "In place of the study's seeds: 0,1,2.", **where)
+    flags.DEFINE_list(
+        "seeds",
+        None,
+        "Run these in place of the study's: 0,1,2. What was run with others stays on "
+        "the page.",
+        **where,
+    )
     flags.DEFINE_multi_string(
         "set",
         [],

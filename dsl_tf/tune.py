@@ -5,7 +5,8 @@ r"""Search for the values of a config that are best on validation.
         --vary=train.learning_rate=1e-3..3e-2:log --vary=sparsity.update_interval=50,100
 
 What is varied is what the config file and the method declare as `SPACE`, or what
-`--vary` says. The first trial is the config as it is. The test set is never looked at.
+`--vary` says. The first trial is the config as it is, or as near to it as the space
+allows. The test set is never looked at.
 
 The same command goes on where the search stopped. The folder has `trials.db` (Optuna's,
 in SQLite), `trials.csv`, `trials.png` and `best.json`.
@@ -85,6 +86,10 @@ def _run(
 ) -> None:
     for line in space.described(wanted.space):
         console.print(Text(f"  {line}"), soft_wrap=True)
+    if others := space.others(wanted.space, wanted.config):
+        told = ", ".join(f"{key}={value}" for key, value in others.items())
+        line = f"The first trial is not the config as it is: no trial has its {told}."
+        console.print(Text(line, "yellow"), soft_wrap=True)
 
     def said(trial: optuna.trial.FrozenTrial) -> None:
         console.print(Text(findings.line(trial)), soft_wrap=True)
@@ -116,6 +121,12 @@ def _work(wanted: search.Search) -> None:
             return trial.quality(config, drawn, console)
         except UserError as error:
             drawn.set_user_attr("error", str(error))
+            raise
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            # It may be for want of memory: it is tried once more.
+            drawn.set_user_attr(search.BROKE, f"{type(error).__name__}: {error}")
             raise
 
     study = wanted.study()

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 from dsl_tf import locks, study
+from dsl_tf.studies import plan
+from dsl_tf.studies.cells import Place
+from tests.reports.conftest import write_run  # noqa: F401, a fixture
 
 STUDY = """
 from dsl_tf.studies.plan import Study
@@ -169,6 +172,25 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
     assert "1 of 3 would fail: `method.quantised.bits` must be one of" in said
     assert "mf-own-quantised-seed0" in said
     assert "minutes are left" in said
+
+
+def test_other_seeds_stay_on_the_page(config, tmp_path, capsys, write_run):  # noqa: F811
+    """`--seeds=1` after `--seeds=0` took what was done off it."""
+    _, three = plan.read(f"{config}:quick")
+    for cell in plan.cells(three, (), (0, 1, 12)):
+        if "quantised" not in cell.name:
+            place = Place(tmp_path / "out", cell)
+            write_run(place.folder, config=cell.settings())
+            (place.folder / "report.html").write_text("")
+    arguments = [f"--config={config}:quick", f"--output_dir={tmp_path / 'out'}"]
+    only = "--only=*-dense-*,*-popularity-*"
+    code, said = _run(capsys, *arguments, "--seeds=1", only)
+    assert code == 0
+    assert "2 of 2 cells done" in said
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    done = results[results["status"] == "done"]
+    assert sorted(done["seed"]) == [0, 0, 1, 1, 12, 12]
+    assert list(results[results["status"] != "done"]["seed"]) == [1]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def get_config(size: str = "full") -> Study:
     quick = size == "quick"
     files = base.QUICK_FILES if quick else base.FULL_FILES
     sparsities = (0.5, 0.8) if quick else (0.3, 0.5, 0.8)
-    intervals = (10, 50, 250) if quick else (10, 30, 100, 300, 1000, 3000)
+    intervals = (10, 50, 250) if quick else (10, 30, 100, 300, 1000)
     ratios = (0.1, 0.5, 0.9) if quick else (0.1, 0.3, 0.5, 0.7, 0.9)
     pruned = {"config": files, "sparsity.target": sparsities}
     dsl = {**pruned, "method.name": "dsl", "growth.horizon": "auto"}

@@ -136,7 +136,7 @@ def _exhibits(data: str, budgets: tuple[int, ...]) -> list[Exhibit]:
             rows=("method", _WIDTH, _DENSITY, _BYTES),
             values=(
                 Value("file_recall@20", "Recall@20 of the file"),
-                Value("cost.budget.got", "bytes", texts.size),
+                Value("cost.budget.got", "of the file", texts.size),
                 Value("cost.sparsity", "sparsity", "{:.2f}".format),
                 Value("valid_recall@20", "validation of what was trained"),
             ),

@@ -7,6 +7,7 @@ python -m dsl_tf.study --config=configs/studies/table2.py --dry_run
 from dsl_tf.configs.studies import base
 from dsl_tf.studies.plan import Study
 from dsl_tf.studies.tables import (
+    HIT,
     INFERENCE_MACS,
     NDCG,
     PUBLISHED_INFERENCE,
@@ -20,7 +21,7 @@ from dsl_tf.studies.tables import (
 _VALUES = (
     *(TRAINING_MACS, INFERENCE_MACS),
     *(PUBLISHED_TRAINING, PUBLISHED_SHARE, PUBLISHED_INFERENCE),
-    *(RECALL, NDCG),
+    *(RECALL, HIT, NDCG),
 )
 _SMALL = ("ml-1m", "citeulike", "foursquare")
 _LARGE = ("amazon-book", "yelp2018", "gowalla")

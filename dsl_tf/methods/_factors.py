@@ -29,16 +29,17 @@ def factored(
     model = passes.untrained(config, dsl.make_tables)
     widths = sorted({weight.shape[1] for weight in model.sparse_weights()})
     taken = TrainingMacs(sum(map(masks.macs, widths)), 0, 0)
-    made_bytes = masks.nbytes(split.num_users + split.num_items, widths)
-    return passes.made("factorise", lambda: masks.factored(widths), taken, made_bytes)
+    passes.held_bytes = masks.nbytes(split.num_users + split.num_items, widths)
+    return passes.made("factorise", lambda: masks.factored(widths), taken)
 
 
-def forgetting(masks: NmfMasks | None) -> base.Start:
+def forgetting(passes: base.Passes, masks: NmfMasks | None) -> base.Start:
     """Lets the factors go before a pass, whose model has its masks by then."""
 
     def start(model: object) -> None:
         del model
         if masks is not None:
             masks.forget()
+        passes.held_bytes = 0
 
     return start

@@ -165,21 +165,13 @@ class Passes(abc.ABC):
         """
 
     @abc.abstractmethod
-    def made(
-        self,
-        name: str,
-        make: Callable[[], T],
-        taken: TrainingMacs,
-        made_bytes: int = 0,
-    ) -> T | None:
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
         """What a pass begins with, where to make it is work: a pass of its own.
 
         Args:
           name: of that pass.
           make: makes it, the same each time.
           taken: the multiply-accumulates that it takes.
-          made_bytes: of what is made, where none of it is held through other passes,
-            as what `held_bytes` has is.
 
         Returns:
           None where the model that begins with it is not trained: it is counted, or

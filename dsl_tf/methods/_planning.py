@@ -65,16 +65,10 @@ class Planning(Passes):
         self.taken.append(Pass(SELECT, TrainingState(finished=True), price))
         raise Counted
 
-    def made(
-        self,
-        name: str,
-        make: Callable[[], T],
-        taken: TrainingMacs,
-        made_bytes: int = 0,
-    ) -> T | None:
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
         """Count it; see `Passes.made`."""
         del make
-        price = cost.untrained(name, 0.0, 0, taken, made_bytes)
+        price = cost.untrained(name, 0.0, 0, taken, self.held_bytes)
         self.taken.append(Pass(self._place(name), TrainingState(finished=True), price))
         return None
 

@@ -115,18 +115,12 @@ class Training(Passes):
         self.taken.append(Pass(name, _solved(seconds), price))
         return model
 
-    def made(
-        self,
-        name: str,
-        make: Callable[[], T],
-        taken: TrainingMacs,
-        made_bytes: int = 0,
-    ) -> T | None:
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
         """See `Passes.made`; a resumed run makes it again."""
         value, seconds, peak = _measured(make)
         name = self._place(name)
         state = TrainingState(seconds=seconds, finished=True)
-        price = cost.untrained(name, seconds, peak, taken, made_bytes)
+        price = cost.untrained(name, seconds, peak, taken, self.held_bytes)
         self.taken.append(Pass(name, state, price))
         return value
 
@@ -242,14 +236,8 @@ class ReadBack(Passes):
         self.taken.append(Pass(self._place(SELECT), _solved()))
         return solve()
 
-    def made(
-        self,
-        name: str,
-        make: Callable[[], T],
-        taken: TrainingMacs,
-        made_bytes: int = 0,
-    ) -> T | None:
+    def made(self, name: str, make: Callable[[], T], taken: TrainingMacs) -> T | None:
         """See `Passes.made`."""
-        del make, taken, made_bytes
+        del make, taken
         self.taken.append(Pass(self._place(name), TrainingState(finished=True)))
         return None

@@ -23,7 +23,7 @@ EXPLORATIONS = 50
 
 #: What `python -m dsl_tf.tune` varies.
 SPACE = {
-    "sparsity.update_interval": (25, 50, 100, 200, 500),
+    "sparsity.update_interval": (0, 25, 50, 100, 200, 500),
     "sparsity.initial_update_ratio": {"low": 0.1, "high": 0.9},
 }
 

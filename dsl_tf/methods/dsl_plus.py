@@ -89,7 +89,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     if settings.columns == "factors" and config.sparsity.target:
         factors = _factors.factored(passes, config, settings.nmf_iterations)
     tables = functools.partial(make_tables, factors=factors)
-    start = _factors.forgetting(factors)
+    start = _factors.forgetting(passes, factors)
     return passes.backbone(config, tables, explorations, start)
 
 

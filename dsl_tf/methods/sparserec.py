@@ -68,7 +68,7 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     if settings.nmf and config.sparsity.target:
         masks = _factors.factored(passes, config, settings.nmf_iterations)
     tables = functools.partial(make_tables, masks=masks)
-    start = _factors.forgetting(masks)
+    start = _factors.forgetting(passes, masks)
     return passes.backbone(config, tables, explorations, start)
 
 

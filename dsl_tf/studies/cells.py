@@ -93,7 +93,7 @@ class Place:
         recorded = json.loads(config_files.completed(recorded).to_json_best_effort())
         before, now = map(_flat, (recorded, self.cell.settings()))
         for key in before:
-            if before[key] != now.get(key):
+            if _read(key, now["method.name"]) and before[key] != now.get(key):
                 raise UserError(
                     f"{self.folder} must hold a run of this study, whose `{key}` is "
                     f"{now.get(key)!r}; delete it, or use another --output_dir. "
@@ -131,6 +131,13 @@ class Place:
     @property
     def _failure(self) -> Path:
         return self.root / "cells" / f"{self.cell.name}.failed.json"
+
+
+def _read(key: str, method: str) -> bool:
+    """Whether a run looks at a key: of the methods' settings it has its own only."""
+    node, *names = key.split(".")
+    of_method = node == "method" and len(names) > 1
+    return not of_method or names[0] == method.replace("-", "_")
 
 
 def _flat(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from matplotlib.ticker import (
 
 from dsl_tf.reports import figures
 from dsl_tf.reports.runs import Run
-from dsl_tf.studies.drawn import Drawn, with_missing
+from dsl_tf.studies import captions
+from dsl_tf.studies.drawn import Drawn, drawable, with_missing
 from dsl_tf.studies.tables import chosen
 
 #: Okabe and Ito's, which colour-blind readers can tell apart, then others.
@@ -69,7 +70,7 @@ class Lines:
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
         del runs
-        if not {self.x, self.y} <= set(frame):
+        if not drawable(chosen(frame, self.where), self.x, self.y):
             return None
         wanted = chosen(frame, self.where).dropna(subset=[self.x])
         if self.levels:
@@ -91,9 +92,11 @@ class Lines:
                 self._levels(axis, chosen(chosen(frame, where), self.levels), styles)
             axis.set_title(_title(panel, self.panels), fontsize=10)
             axis.set_xlabel(_words(self.x))
-        axes[0].set_ylabel(f"{_words(self.y)} of the test set")
+        axes[0].set_ylabel(_of_part(self.y))
         _legend(figure, axes)
-        return Drawn(self.name, caption, figure)
+        labels = [*self.by, self.x, *_some(self.panels), *self.where]
+        notes = [*captions.pooled(points, labels), *captions.bars(points, labels)]
+        return Drawn(self.name, " ".join([caption, *notes]), figure)
 
     def _panel(
         self, axis: Axes, points: pd.DataFrame, styles: Mapping[str, dict[str, Any]]
@@ -204,7 +207,7 @@ class Scatter:
     def show(self, frame: pd.DataFrame, runs: Mapping[str, Run]) -> Drawn | None:
         """Draw it; see `plan.Exhibit`."""
         del runs
-        if not {self.x, self.y} <= set(frame):
+        if not drawable(chosen(frame, self.where), self.x, self.y):
             return None
         wanted = chosen(frame, self.where)
         frame = wanted.dropna(subset=[self.x, self.y])
@@ -218,7 +221,7 @@ class Scatter:
             )
         figures.logarithmic(axis, "{:,g}".format)
         axis.set_xlabel(_words(self.x))
-        axis.set_ylabel(f"{_words(self.y)} of the test set")
+        axis.set_ylabel(_of_part(self.y))
         _legend(figure, [axis])
         return Drawn(self.name, with_missing(self.caption, wanted), figure)
 
@@ -258,6 +261,12 @@ def _words(column: str) -> str:
     unit = f" ({_UNITS[column]})" if column in _UNITS else ""
     short = column.removeprefix("cost.").removeprefix("sparsity.")
     return short.replace("_", " ").replace(".", " ") + unit
+
+
+def _of_part(column: str) -> str:
+    """The words for a metric, with the part of the data that it is of."""
+    part = "validation" if column.startswith("valid_") else "the test set"
+    return f"{_words(column.removeprefix('valid_'))} of {part}"
 
 
 def _title(panel: pd.DataFrame, label: str) -> str:

@@ -8,6 +8,8 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dsl_tf.errors import UserError
+
 
 class Drawn(NamedTuple):
     """A figure that was made."""
@@ -29,6 +31,26 @@ class Drawn(NamedTuple):
         drawing = stream.getvalue()
         drawing = drawing[drawing.index("<svg") :]  # no XML head inside a page
         return _HTML.render(drawn=self, drawing=drawing)
+
+
+def drawable(cells: pd.DataFrame, *columns: str) -> bool:
+    """Whether a figure can be of the columns of some cells.
+
+    Args:
+      cells: rows of `gathered.frame`.
+      columns: that are drawn.
+
+    Raises:
+      UserError: cells are done, but have no such column, or one of text.
+    """
+    done = (cells["status"] == "done").any()
+    for column in columns if done else ():
+        if column not in cells or not pd.api.types.is_numeric_dtype(cells[column]):
+            raise UserError(
+                "What is drawn must be a column of numbers of the study's results.csv, "
+                f"whose metrics are those of its runs. Received: {column}."
+            )
+    return set(columns) <= set(cells)
 
 
 def with_missing(caption: str, cells: pd.DataFrame) -> str:

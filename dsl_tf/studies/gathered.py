@@ -24,10 +24,13 @@ BASELINE = "dense"
 #: Columns of the comparison, each `<metric>_<one of these>`.
 COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 
+#: The share that is of a step, not of a run.
+_PUBLISHED_SHARE = "as_published_share"
+
 #: Costs of training that are told as shares of the baseline's too, by what is shown.
 SHARES = {
     "training_macs_share": "cost.training.macs",
-    "as_published_share": "cost.as_published.training_macs",
+    _PUBLISHED_SHARE: "cost.as_published.training_macs",
     "state_share": "cost.training.state_bytes",
 }
 
@@ -67,7 +70,8 @@ def frame(
 
     Returns:
       Columns `LABELS`, where `sparsity` is what was asked for, if it was; a column for
-      each other key that is an axis of the grid; `status` and `error`; of finished
+      each other key that is an axis of the grid, and `config`, their files, where cells
+      differ in nothing else; `status` and `error`; of finished
       cells the metrics of the test set by their names, those of validation with
       `valid_` before them, those of the file that `budget.bytes` holds down with
       `file_`; `protocol`, and whether there was a `refit`; every number of `cost.json`
@@ -83,6 +87,9 @@ def frame(
         if place.cell.name in found and place.cell.config.method.name == BASELINE
     }
     labels = [_labels(name, place) for place in places]
+    if not _tell_apart(labels):
+        for place, row in zip(places, labels, strict=True):
+            row[CONFIG] = place.cell.file
     known = {} if known is None else known
     rows = []
     for place, row in zip(places, labels, strict=True):
@@ -166,6 +173,12 @@ def _labels(name: str, place: Place) -> dict[str, Any]:
     }
 
 
+def _tell_apart(labels: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether no two cells are alike in all but their names."""
+    told = [tuple(str(v) for k, v in row.items() if k != "cell") for row in labels]
+    return len(set(told)) == len(told)
+
+
 def _family(place: Place) -> tuple[tuple[str, str], ...]:
     """What cells that may be compared have in common, their seed among it."""
     values = config_files.flatten(place.cell.config).items()
@@ -247,5 +260,19 @@ def _shares(run: Run, dense: Run | None) -> dict[str, float]:
         name: ours[cost] / theirs[cost]
         for name, cost in SHARES.items()
         # A run may be older than this account.
-        if cost in ours and theirs.get(cost)
-    }
+        if name != _PUBLISHED_SHARE and cost in ours and theirs.get(cost)
+    } | _published_share(run, dense)
+
+
+def _published_share(run: Run, dense: Run) -> dict[str, float]:
+    """Of a step, as the paper's formulas are for runs that are equally long."""
+    ours, theirs = map(_published_a_step, (run, dense))
+    return {_PUBLISHED_SHARE: ours / theirs} if ours and theirs else {}
+
+
+def _published_a_step(run: Run) -> float:
+    """Of all passes, whose lengths validation chose."""
+    # A run may be older than this account.
+    passes = run.cost["training"].get("passes", ())
+    taken = [each for each in passes if each.get("steps") and "as_published" in each]
+    return float(sum(each["as_published"] / each["steps"] for each in taken))

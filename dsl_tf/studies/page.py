@@ -38,6 +38,11 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "cost.files.model_int8.tflite": ("model_int8.tflite", tables.size),
 }
 
+#: In the place of an exhibit that cannot be made.
+_LOST = Markup(
+    "<figure><figcaption>{1}</figcaption><p>{0} could not be made: {2}</p></figure>"
+)
+
 
 def check(name: str, study: Study, places: Sequence[Place]) -> None:
     """Make sure that the exhibits can be made, before the runs take their hours.
@@ -84,6 +89,8 @@ def write(
 ) -> Path:
     """Write all that can be made of the cells that are done.
 
+    In the place of an exhibit that fails is the reason: what it is of is there.
+
     Args:
       root: the study's folder.
       name: of the study.
@@ -98,7 +105,11 @@ def write(
     frame = write_results(root, name, places, known)
     exhibits = []
     for exhibit in study.exhibits:
-        shown = exhibit.show(frame, runs)
+        try:
+            shown = exhibit.show(frame, runs)
+        except Exception as error:  # the runs go on without it
+            exhibits.append(_LOST.format(exhibit.name, exhibit.caption, error))
+            continue
         if shown is not None:
             shown.write(root / "exhibits")
             exhibits.append(Markup(shown.html()))

@@ -67,6 +67,9 @@ class Exhibit(Protocol):
 
         Returns:
           None where there is nothing yet to show.
+
+        Raises:
+          UserError: the cells do not have what it is of.
         """
 
 

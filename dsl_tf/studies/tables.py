@@ -15,6 +15,7 @@ from rich.text import Text
 
 from dsl_tf.reports import tables as texts
 from dsl_tf.reports.runs import Run
+from dsl_tf.studies import captions
 
 
 class Value(NamedTuple):
@@ -32,6 +33,7 @@ class Value(NamedTuple):
 
 
 RECALL, NDCG = Value("recall@20", "Recall@20"), Value("ndcg@20", "NDCG@20")
+HIT = Value("hit@20", "HR@20")
 TRAINING_MACS = Value("cost.training.macs", "MACs (training)", texts.macs)
 INFERENCE_MACS = Value("cost.inference.macs_per_user", "MACs (a user)", texts.macs)
 PUBLISHED_TRAINING = Value(
@@ -112,7 +114,12 @@ class Table:
                 cells += [_cell(group, value, paper) for value in self.values]
             rows.append([text for text, _ in cells])
             keys.append([key for _, key in cells])
-        notes = [*_protocols(frame), *_significance(rows)]
+        notes = [
+            *captions.protocols(frame),
+            *captions.pooled(frame, [*labels, *self.where]),
+            *captions.absent(frame, [value.column for value in self.values]),
+            *captions.significance(rows),
+        ]
         caption = " ".join([self.caption, *notes])
         begun = bool(frame["status"].isin(["done", "failed"]).any())
         return TextTable(self.name, caption, header, rows, len(self.rows), keys, begun)
@@ -127,9 +134,6 @@ _LATEX = str.maketrans(
 
 #: Between a number and its unit.
 _UNIT = re.compile(r"(?<=\d) (?=[A-Za-z])")
-
-#: After a metric that differs from that of the dense model.
-_SIGNIFICANT = "*"
 
 
 class TextTable(NamedTuple):
@@ -249,7 +253,7 @@ def _cell(
         text += f" ± {value.text(float(found.std(ddof=1)))}"
     differs = group.get(f"{value.column}_p_value", pd.Series(dtype=float)).dropna()
     if len(differs) == len(found) and (differs < 0.05).all():
-        text += _SIGNIFICANT
+        text += captions.SIGNIFICANT
     if lost:
         text += f" [{lost} of {len(group)} failed]"
     elif len(found) < len(group):
@@ -257,31 +261,6 @@ def _cell(
     if published:
         text += f" (paper {value.text(published)}, {mean / published - 1:+.1%})"
     return text, mean
-
-
-def _protocols(frame: pd.DataFrame) -> list[str]:
-    """How the finished cells were evaluated, in a sentence, if there are any."""
-    if "protocol" not in frame:
-        return []
-    finished = frame.dropna(subset=["protocol"])
-    names = ", ".join(sorted(set(finished["protocol"])))
-    refits = {True: "trained anew on training and validation", False: "no refit"}
-    how = " or ".join(refits[bool(each)] for each in sorted(set(finished["refit"])))
-    return [f"{names}; {how}."] if names else []
-
-
-def _significance(rows: Sequence[Sequence[str]]) -> list[str]:
-    """What deviations and the sign of a difference mean, where there are any."""
-    cells = [cell for row in rows for cell in row]
-    said = []
-    if any(" ± " in cell for cell in cells):
-        said.append("±: standard deviation over seeds.")
-    if any(_SIGNIFICANT in cell for cell in cells):
-        said.append(
-            f"{_SIGNIFICANT}: differs from dense, p < .05 with every seed (paired "
-            "bootstrap over users)."
-        )
-    return said
 
 
 def _label(name: str, value: object) -> str:

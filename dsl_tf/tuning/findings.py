@@ -115,11 +115,17 @@ def show(
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:
-    """Of keys, by a forest over the trials; none where there are too few."""
+    """Shares of the variance that keys have, by a forest over the trials (fANOVA).
+
+    None where there are too few, or all are equally good.
+    """
     done = study.get_trials(states=(TrialState.COMPLETE,))
     if len(done) < 2 * max(1, len(done[0].params)) or len(done[0].params) < 2:
         return {}
-    return optuna.importance.get_param_importances(study)
+    if len({trial.value for trial in done}) == 1:
+        return {}
+    forest = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return optuna.importance.get_param_importances(study, evaluator=forest)
 
 
 def _picture(study: optuna.Study, search: Search) -> Figure:

@@ -20,8 +20,11 @@ from dsl_tf.tuning import space as spaces
 DATABASE = "trials.db"
 
 #: What a trial that is taken again has: the number that it had before, and whether that
-#: one, or one before it, was killed.
-_INSTEAD, _KILLED = "instead_of", "killed"
+#: one, or one before it, broke down.
+_INSTEAD, _BROKEN = "instead_of", "broken"
+
+#: What one that broke down, and was not killed, has: the exception, in a line.
+BROKE = "broke"
 
 
 def _qmc(seed: int, trial: int) -> optuna.samplers.BaseSampler:
@@ -111,9 +114,9 @@ def run(
 ) -> optuna.Study:
     """Take trials, one after the other, until there are so many.
 
-    A trial that an earlier process did not end is taken again. One that is killed
-    twice, as it needs too much memory, has failed; Ctrl-C may come as often as it
-    likes.
+    A trial that an earlier process did not end is taken again. One that breaks down or
+    is killed twice, as it needs too much memory, has failed; Ctrl-C may come as often
+    as it likes.
 
     Args:
       search: what is searched.
@@ -133,8 +136,7 @@ def run(
         ):
             process.wait()
         ended = _ended(study)
-        if len(ended) == len(known) and _running(study):
-            _take_up(study)  # it was killed
+        if len(ended) == len(known) and _take_up(study):
             ended = _ended(study)
             if len(ended) == len(known):
                 continue
@@ -149,34 +151,39 @@ def run(
     return study
 
 
-def _running(study: optuna.Study) -> bool:
-    return bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+def _take_up(study: optuna.Study) -> bool:
+    """Ask again for the trials that were broken off.
 
-
-def _take_up(study: optuna.Study) -> None:
-    """Ask again for the trials that were broken off."""
+    Returns:
+      Whether one of them broke down or was killed.
+    """
     trials = study.get_trials()
     retaken = {trial.user_attrs.get(_INSTEAD) for trial in trials}
+    any_broke = False
     for trial in trials:
-        killed = trial.state is TrialState.RUNNING
-        if killed:
+        broke = trial.state is TrialState.RUNNING
+        if broke:
             study.tell(trial.number, state=TrialState.FAIL)
         elif trial.state is not TrialState.FAIL or "error" in trial.user_attrs:
             continue
         if trial.number in retaken:
             continue
+        why = trial.user_attrs.get(BROKE, "Its process was killed.")
+        broke = broke or BROKE in trial.user_attrs
+        any_broke = any_broke or broke
         attributes = {_INSTEAD: trial.number}
-        before = trial.user_attrs.get(_KILLED, False)
-        if killed and before:
+        before = trial.user_attrs.get(_BROKEN, False)
+        if broke and before:
             failed = optuna.create_trial(
                 state=TrialState.FAIL,
                 params=trial.params,
                 distributions=trial.distributions,
-                user_attrs=attributes | {"error": "Its process was killed twice."},
+                user_attrs=attributes | {"error": f"Twice: {why}"},
             )
             study.add_trial(failed)
         else:
-            study.enqueue_trial(trial.params, attributes | {_KILLED: killed or before})
+            study.enqueue_trial(trial.params, attributes | {_BROKEN: broke or before})
+    return any_broke
 
 
 def _ended(study: optuna.Study) -> dict[int, FrozenTrial]:

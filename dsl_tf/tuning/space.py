@@ -135,17 +135,34 @@ def settings(
 def own(
     space: Mapping[str, BaseDistribution], config: config_dict.ConfigDict
 ) -> dict[str, Any]:
-    """The config's own values of the keys, where the space has them."""
+    """What of a space is nearest to the config's own values.
+
+    Of numbers the nearest; other values that the space has not are left out.
+    """
     known = config_files.flatten(config)
-    values = {key: stored(known[key], known[key]) for key in space}
-    return {k: v for k, v in values.items() if _contains(space[k], v)}
+    values = {key: _nearest(each, known[key]) for key, each in space.items()}
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
+def others(
+    space: Mapping[str, BaseDistribution], config: config_dict.ConfigDict
+) -> dict[str, Any]:
+    """The config's own values that the space has not, by their keys."""
+    known, nearest = config_files.flatten(config), own(space, config)
+    return {
+        key: known[key]
+        for key in space
+        if nearest.get(key) != stored(known[key], known[key])
+    }
+
+
+def _nearest(distribution: BaseDistribution, value: Any) -> Any:
+    """The value of a distribution; None where it has none like it."""
     if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
+        kept = stored(value, value)
+        return kept if kept in distribution.choices else None
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return bool(distribution.low <= value <= distribution.high)
+    return type(distribution.low)(min(max(value, distribution.low), distribution.high))
 
 
 def _fits(value: Any, default: Any) -> bool:

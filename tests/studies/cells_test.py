@@ -74,6 +74,19 @@ def test_a_run_older_than_a_key_had_its_default(place, finish):
         place.check()
 
 
+def test_settings_of_methods_that_it_does_not_have_may_differ(place, finish):
+    """As `--set` gives those of one method to all cells."""
+    finish(place)
+    place.cell.config.method.lottery_ticket.share = 0.5
+    place.check()
+    of_run = json.loads((place.folder / "config.json").read_text())
+    of_run["config"]["method"]["name"] = "lottery-ticket"
+    (place.folder / "config.json").write_text(json.dumps(of_run))
+    place.cell.config.method.name = "lottery-ticket"
+    with pytest.raises(UserError, match=r"method\.lottery_ticket\.share` is 0.5"):
+        place.check()
+
+
 def test_another_run_in_the_folder_is_refused(place, finish, places):
     finish(place)
     place.check()

@@ -4,6 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from dsl_tf.errors import UserError
 from dsl_tf.studies import gathered
 from dsl_tf.studies.curves import Lines, Loss, Scatter
 
@@ -55,11 +56,14 @@ def test_bytes_have_their_unit(frame):
 
 def test_the_caption_says_which_cells_are_missing(lines, frame):
     """A line from .6 to .8 looks like one with a point at .7."""
+    bars = "Bars: standard deviation over cells of a point, such as seeds."
     assert lines.show(frame, {}).caption == (
-        "Recall. Of 6 cells 1 failed and 1 not done."
+        f"Recall. Of 6 cells 1 failed and 1 not done. {bars}"
     )
     done = frame[frame["status"] == "done"]
-    assert lines.show(done, {}).caption == "Recall."
+    assert lines.show(done, {}).caption == f"Recall. {bars}"
+    once = done[done["seed"] == 0]
+    assert lines.show(once, {}).caption == "Recall."
 
 
 def test_a_level_has_the_colour_of_its_curve_and_says_whose_it_is(frame):
@@ -93,9 +97,29 @@ def test_levels_may_be_of_several_methods(frame):
 
 def test_nothing_to_draw(lines, frame):
     assert lines.show(frame.iloc[:2], {}) is None
-    assert lines.show(frame.drop(columns="recall@20"), {}) is None
     assert Loss("l", "").show(frame, {}) is None
-    assert Scatter("s", "", x="cost.nothing", y="recall@20").show(frame, {}) is None
+    waiting = frame[frame["status"] != "done"].drop(columns="recall@20")
+    assert lines.show(waiting, {}) is None
+
+
+def test_what_no_cell_has_is_no_empty_place(lines, frame):
+    """A misspelt column left a figure out without a word."""
+    with pytest.raises(UserError, match=r"column of numbers .* Received: recall@20"):
+        lines.show(frame.drop(columns="recall@20"), {})
+    with pytest.raises(UserError, match=r"Received: cost\.nothing"):
+        Scatter("s", "", x="cost.nothing", y="recall@20").show(frame, {})
+    with pytest.raises(UserError, match="Received: method"):
+        Lines("l", "", "method", "recall@20").show(frame, {})
+
+
+def test_the_axis_says_of_which_part_a_metric_is(frame):
+    of = {"x": "sparsity", "where": {"method": "dsl"}}
+    for column, text in (
+        ("recall@20", "recall@20 of the test set"),
+        ("valid_recall@20", "recall@20 of validation"),
+    ):
+        (axes,) = Lines("l", "", y=column, **of).show(frame, {}).figure.axes
+        assert axes.get_ylabel() == text
 
 
 def test_loss(frame, runs):

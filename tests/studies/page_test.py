@@ -52,6 +52,9 @@ def test_the_page_needs_nothing_beside_it_and_says_what_failed(shown):
     assert "--config.sparsity.target=0.8" in text
     assert "A table." in text
     assert "A figure." in text
+    # A figure that cannot be made costs no run, and is not missing without a word.
+    assert "none could not be made" in text
+    assert "Received: no such metric." in text
     assert "Backward:" in text  # how multiply-accumulates are counted
 
 

@@ -146,5 +146,22 @@ def test_a_trial_that_is_killed_is_taken_again_once(search):
     study = run(search, 0, (), print)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
     assert study.trials[-1].params == first
-    assert study.trials[-1].user_attrs["error"] == "Its process was killed twice."
+    assert study.trials[-1].user_attrs["error"] == "Twice: Its process was killed."
     assert killed() != first
+
+
+def test_a_trial_that_breaks_down_is_taken_again_once(search):
+    """It was asked for again in each call, and no call came beyond it."""
+
+    def broken(trial):
+        space.draw(trial, search.space)
+        trial.set_user_attr(search_module.BROKE, "MemoryError: 3 GB")
+        raise MemoryError
+
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            search.study().optimize(broken, n_trials=1)
+        study = run(search, 0, (), print)
+    assert study.trials[-1].user_attrs["error"] == "Twice: MemoryError: 3 GB"
+    assert study.trials[-1].params == study.trials[0].params
+    assert _take(search, 0.1) != study.trials[0].params

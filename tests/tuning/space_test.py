@@ -81,19 +81,31 @@ def test_values_of_tuples_come_back_as_tuples(config):
     assert settings == {"model.mlp_layers": (8,), "train.epochs": 3}
 
 
-def test_the_configs_own_values_where_the_space_has_them(config):
+def test_the_configs_own_values_or_the_nearest_that_the_space_has(config):
     config.train.epochs, config.model.loss = 10, "bce"
+    config.model.regularization = 0.0
     found = space.distributions(
         {
             "train.epochs": {"low": 1, "high": 9},
             "model.loss": ("bce", "bpr"),
+            "model.regularization": {"low": 1e-5, "high": 0.1, "log": True},
+            "train.batch_size": (7, 8),
             "model.mlp_layers": (tuple(config.model.mlp_layers), (8,)),
         },
         config,
     )
     layers = space.stored(config.model.mlp_layers, config.model.mlp_layers)
-    own = {"model.loss": "bce", "model.mlp_layers": layers}
-    assert space.own(found, config) == own
+    assert space.own(found, config) == {
+        "train.epochs": 9,
+        "model.loss": "bce",
+        "model.regularization": 1e-5,
+        "model.mlp_layers": layers,
+    }
+    assert space.others(found, config) == {
+        "train.epochs": 10,
+        "model.regularization": 0.0,
+        "train.batch_size": config.train.batch_size,
+    }
 
 
 def _files():
