@@ -94,7 +94,7 @@ class Lines:
             axis.set_xlabel(_words(self.x))
         axes[0].set_ylabel(_of_part(self.y))
         _legend(figure, axes)
-        labels = [*self.by, self.x, *_some(self.panels), *self.where]
+        labels = [*self.by, self.x, *_some(self.panels)]
         notes = [*captions.pooled(points, labels), *captions.bars(points, labels)]
         return Drawn(self.name, " ".join([caption, *notes]), figure)
 

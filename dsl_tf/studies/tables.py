@@ -116,7 +116,7 @@ class Table:
             keys.append([key for _, key in cells])
         notes = [
             *captions.protocols(frame),
-            *captions.pooled(frame, [*labels, *self.where]),
+            *captions.pooled(frame, labels),
             *captions.absent(frame, [value.column for value in self.values]),
             *captions.significance(rows),
         ]

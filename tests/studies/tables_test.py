@@ -94,6 +94,15 @@ def test_labels_that_some_cells_have_not(frame):
     ]
 
 
+def test_cells_of_several_data_in_one_row_are_told(frame):
+    """Also where the table asks for several itself."""
+    where = {"sparsity": (0.5, 0.8)}
+    shown = Table("t", "By method.", rows=("method",), where=where).show(frame, {})
+    assert "Means are over cells that differ in `sparsity` too." in shown.caption
+    apart = Table("t", "", rows=("method", "sparsity"), where=where).show(frame, {})
+    assert "Means are over" not in apart.caption
+
+
 def test_nothing_to_show(table, frame):
     assert table.show(frame.iloc[:0], {}) is None
 
