@@ -251,6 +251,22 @@ class StepSize(NamedTuple):
     positives: int
 
 
+class RowShares(NamedTuple):
+    """How often training steps take in each row; each is float64 and sums to 1.
+
+    Attributes:
+      users: [num_users], of the users of a step, and of those in its pairs.
+      items: [num_items], of the items whose vectors a step needs.
+      pairs: [num_items], of the items in the pairs of a step.
+      positives: [num_items], of the items of the positives.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    pairs: np.ndarray
+    positives: np.ndarray
+
+
 @dataclasses.dataclass(frozen=True)
 class RankingResult:
     """The metrics of one ranking evaluation, user by user.

@@ -81,7 +81,7 @@ def of_pass(
       held_bytes: of what the method held meanwhile.
     """
     steps = state.history[-1]["step"]
-    layers = macs.of_layers(model)
+    layers = macs.of_steps(model)
     taken = macs.of_pass(model, layers, steps, step)
     variables = [*model.variables, *model.optimizer.variables]
     variables += _recorder_variables(model)

@@ -2,12 +2,15 @@
 
 Forward, of a step with so many users, items and pairs (`StepSize`), a layer takes
     once + users · per_user + items · per_item + pairs · per_pair
-with the backbone's own `macs` for the four, zeros of the tables not counted.
+with the backbone's own `macs` for the four, zeros of the tables not counted. Rows
+have as many non-zeros there as they have on average over the users, items and pairs of
+steps (`RowShares`): weights that move to who is active and what is popular, which steps
+see more often, make steps dearer. In inference each row counts once.
 Backward: twice that (the gradient of the inputs and that of the weights), but
 `once_backward` for `once`, a product with a graph, which has no weights. Optimiser:
 `OPTIMIZER_MACS`, those of Adam, for each weight updated in a step: all non-zeros,
-touched or not, as Keras does it; with `LazyAdam`, of the tables at most the mean row's
-non-zeros times the rows of a batch. Exploration compares and moves; what it multiplies
+touched or not, as Keras does it; with `LazyAdam`, of the tables at most the non-zeros
+of the rows of a batch, one by one. Exploration compares and moves; what it multiplies
 are the gradients of positions without a weight, in the steps that are recorded. What
 a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
 Evaluation between epochs is not training.
@@ -21,7 +24,7 @@ import numpy as np
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.layers.tables import Tables
 from dsl_tf.optimizers import LazyAdam
-from dsl_tf.types import LayerMacs, StepSize
+from dsl_tf.types import LayerMacs, RowShares, StepSize
 
 #: Adam: 1 for the first moment, 2 for the second, 2 for the weight.
 OPTIMIZER_MACS = 5
@@ -53,8 +56,38 @@ def summed(each: Iterable[TrainingMacs]) -> TrainingMacs:
 
 
 def of_layers(model: Backbone) -> dict[str, LayerMacs]:
-    """The backbone's MACs at the densities that its tables have now."""
-    return model.macs(*_densities(model))
+    """MACs of scoring at the densities that the tables have now, all rows alike."""
+    return _of_rows(model, _densities(model, _alike(model)))
+
+
+def of_steps(model: Backbone) -> dict[str, LayerMacs]:
+    """The same with each row as often as the model's training steps take it in."""
+    return _of_rows(model, _densities(model, model.shares or _alike(model)))
+
+
+def _alike(model: Backbone) -> RowShares:
+    items = np.full(model.num_items, 1.0 / model.num_items)
+    users = np.full(model.num_users, 1.0 / model.num_users)
+    return RowShares(users, items, items, items)
+
+
+class _Densities(NamedTuple):
+    """Shares of non-zeros in columns, float64 [width]; see `RowShares`."""
+
+    users: np.ndarray
+    items: np.ndarray
+    pairs: np.ndarray
+
+
+def _of_rows(model: Backbone, rows: _Densities) -> dict[str, LayerMacs]:
+    layers = model.macs(rows.users, rows.items)
+    if np.array_equal(rows.items, rows.pairs):
+        return layers
+    pairs = model.macs(rows.users, rows.pairs)
+    return {
+        name: taken._replace(per_pair=pairs[name].per_pair)
+        for name, taken in layers.items()
+    }
 
 
 def elsewhere(model: Backbone, size: StepSize) -> int:
@@ -65,28 +98,48 @@ def elsewhere(model: Backbone, size: StepSize) -> int:
     sum of an autoencoder's encoder rows has no other factor, so its gradients, twice
     the sum already, are at all positions as they are.
     """
-    users, items = _densities(model)
-    dense = np.ones_like(users), np.ones_like(items)
-    anyway = _forward(model.macs(users, items), 1, size)
-    whole = (model.macs(dense[0], items), model.macs(users, dense[1]))
-    return sum(_forward(each, 1, size) - anyway for each in whole)
+    rows = _densities(model, model.shares or _alike(model))
+    users, items = np.ones_like(rows.users), np.ones_like(rows.items)
+    anyway, of_users, of_items = (
+        _forward(_of_rows(model, each), 1, size)
+        for each in (
+            rows,
+            rows._replace(users=users),
+            rows._replace(items=items, pairs=items),
+        )
+    )
+    return of_users + of_items - 2 * anyway
 
 
 def _forward(layers: Mapping[str, LayerMacs], steps: int, size: StepSize) -> int:
     return summed(training(layers, steps, size).values()).forward
 
 
-def _densities(model: Backbone) -> tuple[np.ndarray, np.ndarray]:
+def _looked_up(model: Backbone, size: StepSize) -> float:
+    """Non-zeros of a step's rows, repetitions counted, over those of all rows."""
+    shares = _alike(model)
+    every = _densities(model, shares)
+    taken = _densities(model, model.shares or shares)
+    nonzeros = size.users * taken.users.sum() + size.items * taken.items.sum()
+    whole = model.num_users * every.users.sum() + model.num_items * every.items.sum()
+    return float(nonzeros / max(1.0, whole))
+
+
+def _densities(model: Backbone, shares: RowShares) -> _Densities:
     prepared = model.prepared()  # once: it propagates the tables of a graph model
     items = model.item_blocks(np.arange(model.num_items), prepared)
-    return _used(model.user_blocks(prepared)), _used(items)
+    (users,) = _used(model.user_blocks(prepared), shares.users)
+    return _Densities(users, *_used(items, shares.items, shares.pairs))
 
 
-def _used(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The share of non-zeros in each column, float64 [width]."""
-    counts = [(np.count_nonzero(block, axis=0), len(block)) for block in blocks]
-    nonzeros, rows = zip(*counts, strict=True)
-    return np.sum(nonzeros, axis=0) / sum(rows)
+def _used(blocks: Iterable[np.ndarray], *weights: np.ndarray) -> np.ndarray:
+    """The share of non-zeros in each column by weights of rows, [weights, width]."""
+    each = np.stack(weights)
+    nonzeros, begin = 0.0, 0
+    for block in blocks:
+        end = begin + len(block)
+        nonzeros, begin = nonzeros + each[:, begin:end] @ (block != 0), end
+    return nonzeros / each.sum(axis=1, keepdims=True)
 
 
 def updates(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMacs]:
@@ -100,8 +153,7 @@ def updates(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMa
     active = {id(weight.values): weight.nnz for weight in model.sparse_weights()}
     share = 1.0
     if isinstance(model.optimizer, LazyAdam):
-        rows = model.num_users + model.num_items
-        share = min(1.0, (size.users + size.items) / rows)
+        share = min(1.0, _looked_up(model, size))
     taken = {}
     for variable in model.trainable_variables:
         count = active.get(id(variable), variable.shape.num_elements())

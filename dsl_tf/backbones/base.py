@@ -14,7 +14,7 @@ from dsl_tf.layers.blockwise import in_blocks
 from dsl_tf.layers.losses import LossTerm
 from dsl_tf.layers.tables import LookUp, Tables
 from dsl_tf.storage.base import SparseWeight
-from dsl_tf.types import LayerMacs, Split
+from dsl_tf.types import LayerMacs, RowShares, Split
 
 #: Weights in a block of vectors: 16 MiB as float32.
 WEIGHTS_AT_ONCE = 1 << 22
@@ -41,6 +41,7 @@ class Backbone(tfrs.Model, abc.ABC):
       sums_losses: whether `compute_loss` is a sum over the batch, not a mean; the
         `loss_terms`, which are means, are then counted for each positive too.
       loss_terms: what a method adds to the loss of a training step.
+      shares: of each row in its training steps; None where all are alike.
       scores_pairs: whether its loss is of pairs of a user and an item.
       answers_histories: whether a query may be the items of a user (`history`) in place
         of a user.
@@ -55,6 +56,7 @@ class Backbone(tfrs.Model, abc.ABC):
     findings: tuple[str, ...] = ()
     sums_losses = False
     loss_terms: tuple[LossTerm, ...] = ()
+    shares: RowShares | None = None
     scores_pairs: bool = True
     answers_histories: bool = False
     exportable: bool = True

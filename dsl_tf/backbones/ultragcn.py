@@ -140,10 +140,24 @@ class UltraGCN(TableVectors, DotProductBackbone):
     ) -> Batches:
         """Positives with negatives; see `Backbone.batches`."""
         batches = super().batches(split, config, seed)
-        size, neighbours = batches.size, batches.size.positives * self._num_neighbours
-        batches.size = size._replace(
-            items=size.items + neighbours, pairs=size.pairs + neighbours
+        size, shares, each = batches.size, batches.shares, self._num_neighbours
+        if not each:
+            return batches
+        more = size.positives * each
+        near = np.bincount(
+            self._neighbours.numpy().ravel(),
+            np.repeat(shares.positives / each, each),
+            minlength=self.num_items,
         )
+
+        def joined(share: np.ndarray, count: int) -> np.ndarray:
+            return np.average([share, near], axis=0, weights=[count, more])
+
+        batches.shares = shares._replace(
+            items=joined(shares.items, size.items),
+            pairs=joined(shares.pairs, size.pairs),
+        )
+        batches.size = size._replace(items=size.items + more, pairs=size.pairs + more)
         return batches
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:

@@ -53,6 +53,15 @@ class Sampler(abc.ABC):
     def drawn(self, positives: int, count: int) -> int:
         """How many items it draws for so many positives."""
 
+    @abc.abstractmethod
+    def shares(self, users: np.ndarray) -> np.ndarray:
+        """How often each item is drawn, float64 [num_items], in all 1.
+
+        Args:
+          users: float64 [num_users], how often each user is one of the positives',
+            in all 1.
+        """
+
 
 class UniformNegatives(Sampler):
     """Draws items uniformly from those a user has no training interaction with.
@@ -81,6 +90,7 @@ class UniformNegatives(Sampler):
         counts = np.bincount(train.users, minlength=num_users)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         users = train.users.astype(np.int64)
+        self._train = train
         unseen_below = train.items - (np.arange(len(train)) - starts[users])
         self._stride = num_items + 1
         self._keys = tf.constant(users * self._stride + unseen_below)
@@ -110,6 +120,15 @@ class UniformNegatives(Sampler):
     def drawn(self, positives: int, count: int) -> int:
         """`count` for each positive."""
         return positives * count
+
+    def shares(self, users: np.ndarray) -> np.ndarray:
+        """Of each user the same for all items but those of training."""
+        of_each, train = users / self._unseen.numpy(), self._train
+        seen = np.bincount(train.items, of_each[train.users], self._last + 1)
+        unseen = np.maximum(of_each.sum() - seen, 0.0)
+        # Where all have everything nobody says what is drawn.
+        total = unseen.sum()
+        return unseen / total if total else np.full_like(unseen, 1 / len(unseen))
 
 
 class SharedNegatives(Sampler):
@@ -159,6 +178,11 @@ class SharedNegatives(Sampler):
         """`count` for each group."""
         groups = -(-positives // self._shared_by) if self._shared_by else 1
         return groups * count
+
+    def shares(self, users: np.ndarray) -> np.ndarray:
+        """The same whoever the users are."""
+        del users
+        return np.diff(self._below.numpy(), prepend=0.0)
 
 
 _SAMPLERS: dict[str, type[Sampler]] = {

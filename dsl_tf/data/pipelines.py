@@ -9,7 +9,7 @@ from dsl_tf import streams
 from dsl_tf.data.negatives import Sampler
 from dsl_tf.data.positives import Positives
 from dsl_tf.errors import UserError
-from dsl_tf.types import Split, StepSize
+from dsl_tf.types import RowShares, Split, StepSize
 
 #: Without AutoGraph, which has nothing to convert here and takes seconds for it.
 _as_it_is = tf.autograph.experimental.do_not_convert
@@ -25,6 +25,7 @@ class Batches(abc.ABC):
 
     Attributes:
       size: of a step.
+      shares: of each row in the steps.
       steps_per_epoch: batches of an epoch; what is over stays out of its shuffle.
 
     Raises:
@@ -32,6 +33,7 @@ class Batches(abc.ABC):
     """
 
     size: StepSize
+    shares: RowShares
 
     def __init__(self, examples: int, batch_size: int, seed: int) -> None:
         if batch_size < 1:
@@ -129,11 +131,22 @@ class Pairs(Batches):
         self._sampler = sampler
         self._negatives = negatives
         count = self.batch_size
+        drawn = sampler.drawn(count, negatives)
         self.size = StepSize(
             users=count,
-            items=count + sampler.drawn(count, negatives),
+            items=count + drawn,
             pairs=count * (1 + negatives),
             positives=count,
+        )
+        each, train = positives.shares(), split.train
+        users = np.bincount(train.users, each, minlength=split.num_users)
+        items = np.bincount(train.items, each, minlength=split.num_items)
+        others = sampler.shares(users)
+        self.shares = RowShares(
+            users,
+            items=np.average([items, others], axis=0, weights=[count, drawn]),
+            pairs=np.average([items, others], axis=0, weights=[1, negatives]),
+            positives=items,
         )
 
     def _batch(self, number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -157,8 +170,9 @@ class Users(Batches):
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int) -> None:
-        self._active = tf.constant(np.flatnonzero(split.activity()), tf.int32)
-        count = self._active.shape[0]
+        active = np.flatnonzero(split.activity())
+        self._active = tf.constant(active, tf.int32)
+        count = len(active)
         super().__init__(count, batch_size, seed)
         self.size = StepSize(
             users=self.batch_size,
@@ -166,6 +180,11 @@ class Users(Batches):
             pairs=self.batch_size * split.num_items,
             positives=round(self.batch_size * len(split.train) / count),
         )
+        users = np.zeros(split.num_users)
+        users[active] = 1.0 / count
+        items = np.full(split.num_items, 1.0 / split.num_items)
+        positives = split.popularity() / len(split.train)
+        self.shares = RowShares(users, items, items, positives)
 
     def _batch(self, number: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         del number

@@ -32,17 +32,25 @@ class Positives(abc.ABC):
           int32 [B].
         """
 
+    @abc.abstractmethod
+    def shares(self) -> np.ndarray:
+        """How often each place is chosen, float64 [len(train)], in all 1."""
+
 
 class EachInteraction(Positives):
     """Every interaction once an epoch: a user weighs as much as interactions."""
 
     def __init__(self, train: Interactions) -> None:
-        del train
+        self._examples = len(train)
 
     def __call__(self, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """`index`, as it is."""
         del seed
         return index
+
+    def shares(self) -> np.ndarray:
+        """All alike."""
+        return np.full(self._examples, 1.0 / self._examples)
 
 
 class UniformUsers(Positives):
@@ -68,6 +76,11 @@ class UniformUsers(Positives):
         return tf.gather(self._starts, user) + _nth(
             within, tf.gather(self._counts, user)
         )
+
+    def shares(self) -> np.ndarray:
+        """One of a user's, of all users."""
+        counts = self._counts.numpy()
+        return np.repeat(1.0 / (len(counts) * counts), counts)
 
 
 def _nth(draws: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:

@@ -38,6 +38,7 @@ def make_model(
     if start is not None:
         start(model)
     batches = model.batches(split, config.train, seed)
+    model.shares = batches.shares
     optimizer = optimizers.make(
         config.optimizer.name,
         config.train.learning_rate,

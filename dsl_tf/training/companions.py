@@ -84,7 +84,7 @@ class Spells:
 
     def end(self, step: int, model: Backbone) -> None:
         """A spell ends after so many steps of the pass, with the densities of now."""
-        self._spells.append((step, macs.of_layers(model)))
+        self._spells.append((step, macs.of_steps(model)))
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -111,7 +111,7 @@ class Spells:
         """
         each: dict[str, list[TrainingMacs]] = {}
         before = 0
-        for step, layers in [*self._spells, (steps, macs.of_layers(model))]:
+        for step, layers in [*self._spells, (steps, macs.of_steps(model))]:
             for name, taken in macs.training(layers, step - before, size).items():
                 each.setdefault(name, []).append(taken)
             before = step

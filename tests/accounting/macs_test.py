@@ -5,7 +5,7 @@ from dsl_tf.accounting import macs
 from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones import mf
 from dsl_tf.layers.tables import DenseTables, SparseTables
-from dsl_tf.types import LayerMacs, StepSize
+from dsl_tf.types import LayerMacs, RowShares, StepSize
 
 LAYERS = {
     "network": LayerMacs(per_user=10.0, per_item=3.0, per_pair=7.0),
@@ -30,6 +30,34 @@ def test_training_by_hand():
 def test_inference_by_hand():
     layers = {"a": LayerMacs(10.0, 3.0, 7.0), "b": LayerMacs(per_pair=0.5, once=100.0)}
     assert macs.inference(layers, num_items=4) == 52
+
+
+def test_rows_count_as_often_as_steps_take_them_in_by_hand():
+    """One of two users has weights, and of four items two, one of them in half."""
+    model = mf.MF(2, 4, DenseTables(2, 4), 2)
+    users, items = [[1, 1], [0, 0]], [[1, 1], [1, 0], [0, 0], [0, 0]]
+    assert macs.of_layers(model)["inner product"].per_pair == 2
+    for table, rows in zip(model.trainable_variables, (users, items), strict=True):
+        table.assign(np.array(rows, np.float32))
+    assert macs.of_layers(model) == {
+        "inner product": LayerMacs(per_pair=0.5 * 0.5 + 0.5 * 0.25)
+    }
+    assert macs.of_steps(model) == macs.of_layers(model)  # no steps are known
+    model.shares = RowShares(
+        users=np.array([0.75, 0.25]),
+        items=np.array([0.25, 0.25, 0.25, 0.25]),
+        pairs=np.array([0.5, 0.25, 0.25, 0.0]),
+        positives=np.array([1.0, 0.0, 0.0, 0.0]),
+    )
+    (taken,) = macs.of_steps(model).values()
+    assert taken == LayerMacs(per_pair=0.75 * 0.75 + 0.75 * 0.5)
+    assert macs.of_layers(model)["inner product"].per_pair == 0.375
+    # In ten pairs, with dense users: 1 · .75 + 1 · .5 more than there is; and so on.
+    size = StepSize(users=5, items=10, pairs=10, positives=5)
+    there = 0.75 * (0.75 + 0.5)
+    assert macs.elsewhere(model, size) == round(
+        10 * (0.75 + 0.5 - there) + 10 * (2 * 0.75 - there)
+    )
 
 
 def test_gradients_of_positions_without_a_weight_by_hand():

@@ -225,6 +225,21 @@ def test_who_shares_negatives(small_batches, small_split, sampling, shared_by, s
     )
 
 
+def test_neighbours_are_in_the_shares_of_rows(small_batches, small_split, make_tables):
+    """Of a positive, 21 pairs without its ten neighbours, and 31 with them."""
+    with_them = small_batches("per_pair", 0).shares
+    without = small_batches("per_pair", 0, item_weight=0.0).shares
+    config = config_files.load(config_files.find("ultragcn.py"), "own")
+    model = ultragcn.build(config.model, small_split, make_tables(), seed=0)
+    near = np.zeros(small_split.num_items)
+    for item, neighbours in enumerate(model._neighbours.numpy()):
+        for neighbour in neighbours:
+            near[neighbour] += without.positives[item] / 10
+    np.testing.assert_allclose(with_them.pairs, (21 * without.pairs + 10 * near) / 31)
+    np.testing.assert_allclose(with_them.items, with_them.pairs)
+    np.testing.assert_array_equal(with_them.users, without.users)
+
+
 def test_without_the_item_graph_there_are_no_neighbours(small_batches):
     batches = small_batches("shared", 1000, item_weight=0.0)
     assert batches.size == StepSize(users=100, items=120, pairs=2100, positives=100)

@@ -49,6 +49,15 @@ def test_each_unseen_item_is_as_likely_as_any_other(items):
     assert stats.chisquare(counts[unseen]).pvalue > 0.001
 
 
+def test_how_often_an_item_is_drawn_by_hand():
+    """Nine tenths of the draws are of a user who has 1 and 2 of 0 … 3."""
+    sampler = UniformNegatives(interactions([{1, 2}, {0}]), 2, 4)
+    shares = sampler.shares(np.array([0.9, 0.1]))
+    np.testing.assert_allclose(shares, [0.45, 0.1 / 3, 0.1 / 3, 0.45 + 0.1 / 3])
+    everything = UniformNegatives(interactions([{0, 1}, {0, 1}]), 2, 2)
+    assert everything.shares(np.array([0.5, 0.5])).tolist() == [0.5, 0.5]
+
+
 def test_draws_are_independent_of_each_other():
     found = draw([set()], 4, np.zeros(20000), 2)
     table = np.histogram2d(found[:, 0], found[:, 1], bins=4)[0]

@@ -186,6 +186,44 @@ def test_what_a_step_takes_in(split):
     assert users.size == (3, NUM_ITEMS, 3 * NUM_ITEMS, round(3 * per_user))
 
 
+@pytest.mark.parametrize("chosen", ["interactions", "users"])
+@pytest.mark.parametrize("sampling", ["per_pair", "shared"])
+def test_shares_are_how_often_rows_are_drawn(split, sampling, chosen):
+    made = pairs(split, batch_size=16, negatives=4, sampling=sampling, chosen=chosen)
+    steps, shares = 600, made.shares
+    counts = {"user": 0, "item": 0, "negatives": 0}
+    for batch in first(made, steps):
+        for name in counts:
+            rows = NUM_USERS if name == "user" else NUM_ITEMS
+            counts[name] += np.bincount(batch[name].ravel(), minlength=rows)
+    looked_up = counts["item"] + counts["negatives"]
+    drawn = 64 if sampling == "per_pair" else 4
+    assert looked_up.sum() == steps * made.size.items == steps * (16 + drawn)
+    for found, expected in (
+        (counts["user"], shares.users),
+        (counts["item"], shares.positives),
+        (looked_up, shares.items),
+    ):
+        expected = found.sum() * expected
+        assert abs(expected.sum() - found.sum()) < 1e-6
+        assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected) + 1e-9)
+    # Of five items in the pairs of a positive one is its own.
+    others = counts["negatives"] / counts["negatives"].sum()
+    np.testing.assert_allclose(
+        shares.pairs, (shares.positives + 4 * others) / 5, atol=0.02
+    )
+
+
+def test_shares_where_users_are_scored_with_all_items(split):
+    train = split.train.take(split.train.users != 2)
+    users = pipelines.Users(dataclasses.replace(split, train=train), 2, 0)
+    assert users.shares.users.tolist() == [1 / 6, 1 / 6, 0, 1 / 6, 1 / 6, 1 / 6, 1 / 6]
+    for each in (users.shares.items, users.shares.pairs):
+        np.testing.assert_allclose(each, np.full(NUM_ITEMS, 1 / NUM_ITEMS))
+    popularity = np.bincount(train.items, minlength=NUM_ITEMS)
+    np.testing.assert_allclose(users.shares.positives * len(train), popularity)
+
+
 def test_users_with_training_items_once_an_epoch(split):
     train = split.train.take(split.train.users != 2)
     users = pipelines.Users(dataclasses.replace(split, train=train), 2, 0)

@@ -36,7 +36,7 @@ def test_recorded_steps_multiply_where_there_are_no_weights():
 def test_spells_count_at_the_density_that_there_was(monkeypatch):
     densities = iter([1.0, 0.5, 0.25])
     monkeypatch.setattr(
-        macs, "of_layers", lambda model: {"dot": LayerMacs(per_pair=next(densities))}
+        macs, "of_steps", lambda model: {"dot": LayerMacs(per_pair=next(densities))}
     )
     spells = Spells()
     spells.end(10, None)  # ten steps at 1,
