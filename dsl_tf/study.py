@@ -25,10 +25,11 @@ from rich.text import Text
 from dsl_tf import command_line, environment, locks
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
-from dsl_tf.studies import forecast, gathered, page, plan, runner
+from dsl_tf.studies import forecast, gathered, grid, page, plan, runner
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Planned, Planner
 from dsl_tf.studies.remaining import Remaining
+from dsl_tf.tuning import best
 
 #: Seconds between two pages of a study that runs: their figures take a while, beside
 #: what is measured.
@@ -65,12 +66,14 @@ def _main(argv: Sequence[str]) -> int:
 def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     name, study = plan.read(values.config)
     seeds = [_seed(text) for text in values.seeds or []]
-    cells = plan.cells(study, values.set, seeds)
-    chosen = {cell.name for cell in plan.only(cells, values.only or ["*"])}
+    searches = best.read(Path(values.tuned)) if values.tuned else ()
+    cells = grid.cells(study, values.set, seeds, searches)
+    _say_tuned(searches, cells, console)
+    chosen = {cell.name for cell in grid.only(cells, values.only or ["*"])}
     root = Path(values.output_dir or f"studies/{name}")
     places = [Place(root, cell) for cell in cells]
     if seeds and (others := _seeds_of_runs(root) - {*seeds}):
-        found = plan.cells(study, values.set, sorted(others))
+        found = grid.cells(study, values.set, sorted(others), searches)
         known = {cell.name for cell in cells}
         more = [Place(root, cell) for cell in found if cell.name not in known]
         places += [place for place in more if place.status is Status.DONE]
@@ -94,7 +97,9 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
 
     with locks.held(root):
         try:
-            with forecast.planning(values.config, values.set, seeds, todo) as planned:
+            with forecast.planning(
+                values.config, values.set, seeds, values.tuned, todo
+            ) as planned:
                 left = Remaining(todo, values.jobs, planned)
                 shared = root / "passes" if values.share_passes else None
                 runner.run(todo, values.jobs, left, console, finished, shared)
@@ -107,6 +112,22 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     done = sum(place.status is Status.DONE for place in todo)
     console.print(f"{done} of {len(todo)} cells done. Page: {shown}", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _say_tuned(
+    searches: Sequence[best.Best],
+    cells: Sequence[grid.Cell],
+    console: rich.console.Console,
+) -> None:
+    """How many cells have which search's values, and which searches serve none."""
+    for each in searches:
+        served = sum(cell.search == str(each.folder) for cell in cells)
+        line = f"{each.folder}: values of {served} of {len(cells)} cells."
+        if not served:
+            fixed = [f"--config={each.file}"]
+            fixed += [f"--config.{key}={value}" for key, value in each.fixed.items()]
+            line += f" It was searched with {' '.join(fixed)}."
+        console.print(Text(line, "" if served else "yellow"), soft_wrap=True)
 
 
 def _print_plan(
@@ -208,6 +229,14 @@ def _define() -> flags.FlagValues:
         True,
         "Train a pass that several cells take alike once, such as the dense one that "
         "is then pruned; its seconds and memory count in each of them.",
+        **where,
+    )
+    flags.DEFINE_string(
+        "tuned",
+        None,
+        "Folder of one or more searches of `python -m dsl_tf.tune`: runs have the best "
+        "values of the search whose config file, and whose keys on its command line, "
+        "are theirs. What the study says itself stays.",
         **where,
     )
     flags.DEFINE_bool(

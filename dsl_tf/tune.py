@@ -9,7 +9,8 @@ What is varied is what the config file and the method declare as `SPACE`, or wha
 allows. The test set is never looked at.
 
 The same command goes on where the search stopped. The folder has `trials.db` (Optuna's,
-in SQLite), `trials.csv`, `trials.png` and `best.json`.
+in SQLite), `trials.csv`, `trials.png` and `best.json`, which `python -m dsl_tf.study
+--tuned=tunings` gives to the runs that it was searched for.
 
 The exit code is 0, 2 for a user's mistake, 130 for Ctrl-C.
 """
@@ -74,7 +75,16 @@ def _search(values: flags.FlagValues, keys: Sequence[str]) -> search.Search:
     given = {key: space.shown(each) for key, each in found.items()}
     run_flags.check_budget(config, command.overrides | given)
     folder = values.output_dir or f"tunings/{command.output_dir.name}"
-    return search.Search(Path(folder), config, found, values.sampler, values.pruner)
+    flat = config_files.flatten(config)
+    return search.Search(
+        Path(folder),
+        config,
+        found,
+        values.sampler,
+        values.pruner,
+        values.config,
+        {key: flat[key] for key in command.overrides},
+    )
 
 
 def _run(

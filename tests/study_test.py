@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from dsl_tf import locks, study
-from dsl_tf.studies import plan
+from dsl_tf.studies import grid, plan
 from dsl_tf.studies.cells import Place
+from dsl_tf.tuning.best import Best
 from tests.reports.conftest import write_run  # noqa: F401, a fixture
 
 STUDY = """
@@ -174,10 +175,29 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
     assert "minutes are left" in said
 
 
+def test_searches_are_told_with_what_they_serve(config, small_csv, tmp_path, capsys):
+    fixed = {"data.path": str(small_csv)}
+    for name, method, width in (("a", "dense", 5), ("b", "dsl", 6)):
+        folder = tmp_path / "tunings" / name
+        folder.mkdir(parents=True)
+        keys, settings = fixed | {"method.name": method}, {"model.embedding_dim": width}
+        Best(folder, "configs/mf.py:own", keys, settings, 0.25, 1).write()
+    root = tmp_path / "out"
+    arguments = [f"--config={config}:quick", f"--output_dir={root}", "--dry_run"]
+    code, said = _run(capsys, *arguments, f"--tuned={tmp_path / 'tunings'}")
+    assert code == 0
+    assert f"{tmp_path / 'tunings' / 'a'}: values of 1 of 3 cells.\n" in said
+    assert f"{tmp_path / 'tunings' / 'b'}: values of 0 of 3 cells. It was" in said
+    assert f"--config.data.path={small_csv} --config.method.name=dsl" in said
+    code, said = _run(capsys, *arguments, f"--tuned={tmp_path / 'none'}")
+    assert code == 2
+    assert said.startswith("Error: `--tuned` must be the folder of a search")
+
+
 def test_other_seeds_stay_on_the_page(config, tmp_path, capsys, write_run):  # noqa: F811
     """`--seeds=1` after `--seeds=0` took what was done off it."""
     _, three = plan.read(f"{config}:quick")
-    for cell in plan.cells(three, (), (0, 1, 12)):
+    for cell in grid.cells(three, (), (0, 1, 12)):
         if "quantised" not in cell.name:
             place = Place(tmp_path / "out", cell)
             write_run(place.folder, config=cell.settings())

@@ -37,6 +37,12 @@ def test_a_search_goes_on_where_it_stopped(small_csv, tmp_path, capsys):
     assert refused["error"].str.contains("batch_size").all()
     best = json.loads((tmp_path / "best.json").read_text())
     assert best["settings"] == {"train.batch_size": 500}
+    assert best["file"] == "configs/mf.py"
+    assert best["fixed"] == {
+        "data.path": str(small_csv),
+        "train.epochs": 1,
+        "method.name": "dense",
+    }
     assert "Best: python -m dsl_tf.main --config=configs/mf.py" in said
 
 

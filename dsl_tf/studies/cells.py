@@ -12,7 +12,7 @@ from ml_collections import config_dict
 from dsl_tf import config_files
 from dsl_tf.errors import UserError
 from dsl_tf.files import write_json
-from dsl_tf.studies.plan import Cell
+from dsl_tf.studies.grid import Cell
 
 #: What a run writes first, and last.
 _FIRST, _LAST = "config.json", "report.html"

@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from dsl_tf.command_line import importing_tensorflow
 from dsl_tf.errors import UserError
 from dsl_tf.studies.cells import Place, Status
-from dsl_tf.studies.plan import Cell
+from dsl_tf.studies.grid import Cell
 from dsl_tf.types import Split
 
 #: Nanoseconds of a multiply-accumulate in training on two cores of a server, validation

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import IO
 
 from dsl_tf import children
-from dsl_tf.studies import plan
+from dsl_tf.studies import grid, plan
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import BESIDE, Planned, Planner
+from dsl_tf.tuning import best
 
 #: What is planned so far: seconds by the names of cells.
 Seconds = Callable[[], Mapping[str, float]]
@@ -20,7 +21,11 @@ Seconds = Callable[[], Mapping[str, float]]
 
 @contextlib.contextmanager
 def planning(
-    config: str, settings: Sequence[str], seeds: Sequence[int], places: Sequence[Place]
+    config: str,
+    settings: Sequence[str],
+    seeds: Sequence[int],
+    tuned: str | None,
+    places: Sequence[Place],
 ) -> Iterator[Seconds]:
     """Within it a process of lowest priority plans the cells that are not done.
 
@@ -30,6 +35,7 @@ def planning(
       config: `FILE[:SIZE]` of the study.
       settings: `KEY=VALUE` of every cell.
       seeds: in place of the study's.
+      tuned: the folder of searches, if any.
       places: of the cells.
     """
     names = [place.cell.name for place in places if place.status is not Status.DONE]
@@ -40,6 +46,7 @@ def planning(
         "config": config,
         "settings": list(settings),
         "seeds": list(seeds),
+        "tuned": tuned,
         "root": str(places[0].root),
         "cells": names,
     }
@@ -71,7 +78,8 @@ def main(argv: Sequence[str]) -> int:
     _give_way()
     wanted = json.loads(argv[1])
     _, study = plan.read(wanted["config"])
-    cells = plan.cells(study, wanted["settings"], wanted["seeds"])
+    searches = best.read(Path(wanted["tuned"])) if wanted["tuned"] else ()
+    cells = grid.cells(study, wanted["settings"], wanted["seeds"], searches)
     planner = Planner([Place(Path(wanted["root"]), cell) for cell in cells])
     found = {cell.name: cell for cell in cells}
     for name in wanted["cells"]:

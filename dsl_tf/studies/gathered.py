@@ -12,8 +12,8 @@ from dsl_tf.evaluation.intervals import paired_bootstrap
 from dsl_tf.reports import tables
 from dsl_tf.reports.runs import Run, read_run
 from dsl_tf.studies.cells import Place, Status
+from dsl_tf.studies.grid import CONFIG
 from dsl_tf.studies.instructions import counted
-from dsl_tf.studies.plan import CONFIG
 
 #: Columns that say which cell a row is; its axes follow.
 LABELS = ("study", "cell", "backbone", "data", "method", "sparsity", "seed")
@@ -79,7 +79,8 @@ def frame(
       `layers`), and `training_memory`, bytes over what the process had before;
       `instructions`, where all could be counted; paired differences to the dense cell
       of the same data, model, training and seed (`COMPARED`), and shares of its costs
-      (`SHARES`); `warnings`, what a reader of its numbers has to know; `command`.
+      (`SHARES`); `warnings`, what a reader of its numbers has to know; `search`, the
+      folder of the search that it has values of, or ""; `command`.
     """
     dense = {
         _family(place): found[place.cell.name]
@@ -105,11 +106,12 @@ def frame(
             row |= _compared(run, other, known)
             row |= _shares(run, other)
             row |= {"warnings": " ".join(warnings)}
-        rows.append(row | {"command": place.cell.command})
+        rows.append(row | {"search": place.cell.search, "command": place.cell.command})
     first = list(dict.fromkeys(key for each in labels for key in each))
     together = pd.DataFrame(rows)
-    others = together.columns.drop([*first, "command"])
-    return together[[*first, *others, "command"]]
+    last = ["search", "command"]
+    others = together.columns.drop([*first, *last])
+    return together[[*first, *others, *last]]
 
 
 def layers(
@@ -181,7 +183,7 @@ def _tell_apart(labels: Sequence[Mapping[str, Any]]) -> bool:
 
 def _family(place: Place) -> tuple[tuple[str, str], ...]:
     """What cells that may be compared have in common, their seed among it."""
-    values = config_files.flatten(place.cell.config).items()
+    values = config_files.flatten(place.cell.untuned).items()
     alike = {key: str(each) for key, each in values if key.split(".")[0] not in _OWN}
     return tuple(sorted(alike.items()))
 

@@ -185,6 +185,8 @@ def _cells(
     ]
     if "warnings" in frame and frame["warnings"].fillna("").any():
         columns.append(("warnings", "note", str))
+    if frame["search"].any():
+        columns.append(("search", "tuned", str))
     numeric = {c for c, *_ in columns if pd.api.types.is_numeric_dtype(frame[c])}
     rows = []
     for place, record in zip(places, frame.to_dict("records"), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import BESIDE
-from dsl_tf.studies.plan import Cell
+from dsl_tf.studies.grid import Cell
 
 #: What makes cells alike, from the most alike on.
 _LIKENESS: tuple[Callable[[Cell], tuple[object, ...]], ...] = (

@@ -18,9 +18,10 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 from rich.text import Text
 
-from dsl_tf.files import replacing, write_json
+from dsl_tf.files import replacing
 from dsl_tf.reports import figures, tables
 from dsl_tf.tuning import space
+from dsl_tf.tuning.best import Best
 from dsl_tf.tuning.search import Search
 
 _SHOWN = 5
@@ -71,10 +72,10 @@ def write(search: Search) -> None:
         frame(study).to_csv(partial, index=False)
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         return
-    best = study.best_trial
-    settings = space.settings(best.params, search.config)
-    content = {"value": best.value, "trial": best.number, "settings": settings}
-    write_json(search.folder / "best.json", content)
+    found, fixed = study.best_trial, search.fixed
+    settings = space.settings(found.params, search.config)
+    assert found.value is not None  # it is complete
+    Best(search.folder, search.file, fixed, settings, found.value, found.number).write()
     _picture(study, search).savefig(search.folder / "trials.png")
 
 

@@ -63,6 +63,8 @@ class Search:
       space: keys that are, to their distributions.
       sampler: a name in `SAMPLERS`.
       pruner: a name in `PRUNERS`.
+      file: where the config is from, with its `:DATA`.
+      fixed: keys of the config that are not the file's own, to their values.
     """
 
     folder: Path
@@ -70,6 +72,8 @@ class Search:
     space: Mapping[str, BaseDistribution]
     sampler: str = "tpe"
     pruner: str = "median"
+    file: str = ""
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def study(self) -> optuna.Study:
         """The study, made where there is none, with the config's own values first.

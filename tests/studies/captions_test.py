@@ -5,7 +5,8 @@ import pytest
 
 from dsl_tf.studies import captions, gathered
 from dsl_tf.studies.cells import Place
-from dsl_tf.studies.plan import Study, cells
+from dsl_tf.studies.grid import cells
+from dsl_tf.studies.plan import Study
 
 
 @pytest.fixture

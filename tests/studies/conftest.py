@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dsl_tf.studies.cells import Place
-from dsl_tf.studies.plan import Study, cells
+from dsl_tf.studies.grid import cells
+from dsl_tf.studies.plan import Study
 from tests.reports.conftest import RECALL, write_run  # noqa: F401, a fixture
 
 FILE = "configs/mf.py:demo"

@@ -7,7 +7,8 @@ import pytest
 from dsl_tf import config_files
 from dsl_tf.studies.cells import Place
 from dsl_tf.studies.estimates import Planned, Planner
-from dsl_tf.studies.plan import Study, cells
+from dsl_tf.studies.grid import cells
+from dsl_tf.studies.plan import Study
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dsl_tf.studies import forecast, plan
+from dsl_tf.studies import forecast, grid, plan
 from dsl_tf.studies.cells import Place
 
 STUDY = """
@@ -36,12 +36,14 @@ def config(small_csv, tmp_path):
 @pytest.fixture
 def places(config, tmp_path):
     _, study = plan.read(str(config))
-    cells = plan.cells(study, ["train.epochs=2"], [7])
+    cells = grid.cells(study, ["train.epochs=2"], [7])
     return [Place(tmp_path / "study", cell) for cell in cells]
 
 
 def test_each_cell_is_planned_as_it_will_run(config, places):
-    with forecast.planning(str(config), ["train.epochs=2"], [7], places) as planned:
+    with forecast.planning(
+        str(config), ["train.epochs=2"], [7], None, places
+    ) as planned:
         assert planned() == {}
         end = time.monotonic() + 600
         while len(planned()) < len(places) and time.monotonic() < end:
@@ -63,7 +65,9 @@ def test_the_process_gives_way_to_the_cells(config, places, monkeypatch):
             yield process
 
     monkeypatch.setattr(forecast.children, "started", noted)
-    with forecast.planning(str(config), ["train.epochs=2"], [7], places) as planned:
+    with forecast.planning(
+        str(config), ["train.epochs=2"], [7], None, places
+    ) as planned:
         end = time.monotonic() + 600
         while not planned() and time.monotonic() < end:
             time.sleep(0.1)
@@ -75,5 +79,5 @@ def test_the_process_gives_way_to_the_cells(config, places, monkeypatch):
 
 def test_one_cell_tells_its_own_time(config, places, monkeypatch):
     monkeypatch.setattr(forecast.children, "started", None)
-    with forecast.planning(str(config), [], [], places[:1]) as planned:
+    with forecast.planning(str(config), [], [], None, places[:1]) as planned:
         assert planned() == {}

@@ -7,7 +7,8 @@ import pytest
 
 from dsl_tf.studies import gathered
 from dsl_tf.studies.cells import Place
-from dsl_tf.studies.plan import Study, cells
+from dsl_tf.studies.grid import cells
+from dsl_tf.studies.plan import Study
 from tests.reports.conftest import COST, write_run  # noqa: F401, a fixture
 
 

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from dsl_tf.studies import gathered, plan
+from dsl_tf.studies import gathered, grid, plan
 from dsl_tf.studies.cells import Place
 from dsl_tf.studies.tables import RECALL, SECONDS, TRAINING_MACS, Table, chosen
 
@@ -162,7 +162,7 @@ def test_the_page_sorts_numbers_by_what_they_are(frame):
 )
 def test_the_papers_numbers_stand_beside_cells_of_its_studies(study, numbers, tmp_path):
     name, wanted = plan.read(f"configs/studies/{study}.py")
-    places = [Place(tmp_path, cell) for cell in plan.cells(wanted, seeds=[0])]
+    places = [Place(tmp_path, cell) for cell in grid.cells(wanted, seeds=[0])]
     frame = gathered.frame(name, places, {})
     found = {}
     for exhibit in wanted.exhibits:
