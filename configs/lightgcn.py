@@ -33,6 +33,11 @@ TUNED = {
         "train.batch_size": 2048,
         "train.negatives": 256,
     },
+    "ml-1m": {
+        "train.learning_rate": 2.8e-2,
+        "train.shared_by": 64,
+        "model.regularization": 6e-3,
+    },
     "gowalla": {
         "data.validation": "latest",
         "train.epochs": 32,
