@@ -26,7 +26,7 @@ class Best:
     Attributes:
       folder: of the search.
       file: its config file, with its `:DATA`.
-      fixed: keys that its command set for all trials, to their values.
+      fixed: keys that its command set for all trials, to their values, and its method.
       settings: keys that it varied, to the values of the trial.
       value: on validation.
       trial: its number.

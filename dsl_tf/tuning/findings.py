@@ -72,8 +72,11 @@ def write(search: Search) -> None:
         frame(study).to_csv(partial, index=False)
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         return
-    found, fixed = study.best_trial, search.fixed
+    found = study.best_trial
     settings = space.settings(found.params, search.config)
+    # It is of one method, whether the command says it, the config or the trial.
+    method = settings.get("method.name", search.config.method.name)
+    fixed = {**search.fixed, "method.name": method}
     assert found.value is not None  # it is complete
     Best(search.folder, search.file, fixed, settings, found.value, found.number).write()
     _picture(study, search).savefig(search.folder / "trials.png")

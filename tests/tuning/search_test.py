@@ -88,6 +88,7 @@ def test_findings(search):
     content = json.loads((search.folder / "best.json").read_text())
     assert (content["value"], content["trial"]) == (0.3, 1)
     assert content["settings"] == drawn[1]
+    assert content["fixed"] == {"method.name": search.config.method.name}
     assert matplotlib.image.imread(search.folder / "trials.png").std() > 0.01
 
 
