@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,8 @@ def run(
 
     Args:
       places: of the cells.
-      jobs: processes at a time. Seconds measured beside others mean less.
+      jobs: processes at a time; with more than one, cells are taken `in_turns`.
+        Seconds measured beside others mean less.
       remaining: of the cells; knows what is left of them.
       console: where progress goes.
       finished: is called after each cell, from one thread at a time.
@@ -57,6 +59,8 @@ def run(
       KeyboardInterrupt: after the cells that ran have written their checkpoints.
     """
     todo = [place for place in places if place.status is not Status.DONE]
+    if jobs > 1:
+        todo = in_turns(todo)
     stop = threading.Event()
     lock = threading.Lock()
     with _Display(places, remaining, console) as display:
@@ -84,6 +88,19 @@ def run(
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_turns(places: Sequence[Place]) -> list[Place]:
+    """One of each config file, then another of each, and so on.
+
+    Cells of one file take passes alike, such as the rounds of a ticket: one of two at a
+    time would wait for what the other takes.
+    """
+    files: dict[str, list[Place]] = {}
+    for place in places:
+        files.setdefault(place.cell.file, []).append(place)
+    turns = itertools.zip_longest(*files.values())
+    return [place for turn in turns for place in turn if place is not None]
 
 
 def _process(place: Place, stop: threading.Event, shared_passes: Path | None) -> int:
