@@ -9,6 +9,7 @@ from dsl_tf.studies.plan import Study
 from dsl_tf.studies.tables import (
     HIT,
     INFERENCE_MACS,
+    MACS_SHARE,
     NDCG,
     PUBLISHED_INFERENCE,
     PUBLISHED_SHARE,
@@ -19,7 +20,7 @@ from dsl_tf.studies.tables import (
 )
 
 _VALUES = (
-    *(TRAINING_MACS, INFERENCE_MACS),
+    *(TRAINING_MACS, MACS_SHARE, INFERENCE_MACS),
     *(PUBLISHED_TRAINING, PUBLISHED_SHARE, PUBLISHED_INFERENCE),
     *(RECALL, HIT, NDCG),
 )
@@ -40,8 +41,7 @@ def get_config(size: str = "full") -> Study:
             Table(
                 "table2",
                 "Dense and at half the weights.",
-                rows=("backbone", "data"),
-                columns=("method",),
+                rows=("backbone", "data", "method"),
                 values=_VALUES,
             ),
         )
@@ -60,8 +60,7 @@ def get_config(size: str = "full") -> Study:
             "Dense and at half the weights. Inference is of all items here, of 100 for "
             "NeuMF and ConvNCF in the paper; which formula its autoencoders have is "
             "not known.",
-            rows=("backbone", "data"),
-            columns=("method",),
+            rows=("backbone", "data", "method"),
             values=_VALUES,
             where={"data": _SMALL},
             paper=_paper(base.TABLE_2),
@@ -70,8 +69,7 @@ def get_config(size: str = "full") -> Study:
             "table2_lightgcn",
             "LightGCN by layers, dense and at half the weights; the paper's numbers on "
             "Amazon-Book fit three fifths pruned.",
-            rows=("data", _LAYERS),
-            columns=("method",),
+            rows=("data", _LAYERS, "method"),
             values=_VALUES,
             where={"backbone": "lightgcn"},
             paper=_paper(base.TABLE_2_LIGHTGCN),
@@ -79,8 +77,7 @@ def get_config(size: str = "full") -> Study:
         Table(
             "table2_ultragcn",
             "UltraGCN by width, dense and at half the weights.",
-            rows=("data", _WIDTH),
-            columns=("method",),
+            rows=("data", _WIDTH, "method"),
             values=_VALUES,
             where={"backbone": "ultragcn"},
             paper=_paper(base.TABLE_2_ULTRAGCN),

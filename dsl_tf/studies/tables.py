@@ -35,6 +35,7 @@ class Value(NamedTuple):
 RECALL, NDCG = Value("recall@20", "Recall@20"), Value("ndcg@20", "NDCG@20")
 HIT = Value("hit@20", "HR@20")
 TRAINING_MACS = Value("cost.training.macs", "MACs (training)", texts.macs)
+MACS_SHARE = Value("training_macs_share", "MACs, of dense", "{:.1%}".format)
 INFERENCE_MACS = Value("cost.inference.macs_per_user", "MACs (a user)", texts.macs)
 PUBLISHED_TRAINING = Value(
     "cost.as_published.training_macs", "as the paper counts (training)", texts.macs
@@ -202,8 +203,8 @@ _HTML = jinja2.Environment(autoescape=True).from_string(
 {%- for name in table.header %}<th{% if loop.index > table.labels %} class="number"
 {%- endif %}>{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in table.rows %}{% set keys = table.keys[loop.index0] %}<tr>
-{%- for cell in row %}<td data-value="{{ keys[loop.index0] }}"
-{%- if loop.index > table.labels %} class="number"{% endif %}>{{ cell }}</td>
+{%- for cell in row %}<td data-value="{{ keys[loop.index0] }}" class="
+{{- "number" if loop.index > table.labels else "label" }}">{{ cell }}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody></table></div>{% if not table.begun %}</details>{% endif %}
 </figure>"""
