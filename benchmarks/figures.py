@@ -31,7 +31,8 @@ def read(path: pathlib.Path) -> pd.DataFrame:
     after = rows["setting"].str.extract(r"^(?P<where>.* s=[\d.]+) (?P<number>[a-z].*)$")
     rows["number"] = rows["number"].where(named, after["number"])
     rows["where"] = after["where"].fillna(rows["setting"])
-    rows["number"] = (rows["number"] + ", " + rows["unit"]).str.rstrip(", ")
+    numbers = rows["number"].fillna("").astype(object)
+    rows["number"] = (numbers + ", " + rows["unit"]).str.strip(", ")
     order = list(dict.fromkeys(rows["number"]))
     keys = ["where", "thing"]
     table = rows.pivot_table(index=keys, columns="number", values="value", sort=False)
@@ -146,8 +147,12 @@ def run() -> None:
     flags = parser.parse_args()
     table = read(flags.results)
     print(markdown(table))
+    plot = PLOTS.get(flags.results.stem)
+    if plot is None:
+        print(f"\nPictures are there of {', '.join(PLOTS)}.")
+        return
     flags.picture.parent.mkdir(parents=True, exist_ok=True)
-    PLOTS[flags.results.stem](table).savefig(flags.picture)
+    plot(table).savefig(flags.picture)
 
 
 if __name__ == "__main__":

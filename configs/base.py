@@ -26,7 +26,10 @@ def get_config() -> config_dict.ConfigDict:
     config.data.rating_column = "rating"
     config.data.time_column = "time"
     config.data.separator = ""  # One character; '': by the file's name.
-    config.data.min_rating = 0.0  # Lower ratings are dropped; 0: keep all.
+    # Lower ratings are dropped, and it may be below 0; 0: keep all. Of a pair rated
+    # several times the latest counts or, where `split` and `validation` need no times
+    # and none are read, the highest.
+    config.data.min_rating = 0.0
     config.data.k_core = 0  # Least interactions of a user and an item; 0: off.
     # auto: the split given, else ratio. ratio, leave_one_out, temporal; or
     # strong_generalization: whole users, who are asked about by a part of their
@@ -35,7 +38,8 @@ def get_config() -> config_dict.ConfigDict:
     # Share of a user's interactions; strong_generalization: of a held-out user's.
     config.data.test_fraction = 0.2
     # Which of a user's training interactions are held out for validation: random, or
-    # latest, by time or, in adjacency lists, by their place in the file.
+    # latest, by time or, in adjacency lists, by their place in the file. The
+    # validation part of a source stays as it is.
     config.data.validation = "random"
     # Share of a user's training interactions; strong_generalization: of the users,
     # and as many again for the test.

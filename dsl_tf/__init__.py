@@ -27,6 +27,7 @@ _HOMES = {
     "Split": "dsl_tf.types",
     "UserError": "dsl_tf.errors",
     "convert": "dsl_tf.layers.conversion",
+    "load_model": "dsl_tf.layers.saving",
     "load_split": "dsl_tf.data",
 }
 

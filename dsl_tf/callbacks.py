@@ -12,11 +12,12 @@ import tf_keras as keras
 from dsl_tf import streams
 from dsl_tf.accounting import size
 from dsl_tf.errors import UserError
-from dsl_tf.layers import notices, watching
+from dsl_tf.layers import moments, notices, watching
 from dsl_tf.layers.base import SparseLayer, named_weights
 from dsl_tf.layers.exploring import SECOND_MOMENTS, batches_needed, explore_weight
 from dsl_tf.plugins import choose
 from dsl_tf.sparsity import growth, pruning, schedule
+from dsl_tf.sparsity import horizon as horizons
 from dsl_tf.storage.base import SparseWeight
 from dsl_tf.storage.recorder import GradientRecorder
 from dsl_tf.types import ExchangeRecord
@@ -30,7 +31,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     interval and below the end step, each sparse weight exchanges the share ρ_t
     of its active positions: those of least magnitude leave, and inactive
     positions of greatest gradient enter (DSL, Algorithm 1). Layers that are not
-    trainable stay as they are.
+    trainable stay as they are. A layer in a loop of TensorFlow, such as the cell of an
+    RNN, must not be: the gradients there cannot be recorded.
 
     Args:
       initial_update_ratio: ρ_0, in [0, 1].
@@ -39,9 +41,9 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         must then know its number of steps. Give it where `fit` is called
         several times for one training.
       decay: `"cosine"` (the paper's), `"linear"`, `"constant"` or `"none"`.
-      prune_criterion: scores active values; the lowest leave.
-      grow_criterion: scores recorded gradients; the highest enter. None: any inactive
-        positions enter, drawn at random, and no gradient is recorded.
+      prune_criterion: scores active values; the lowest leave. Or the name of one.
+      grow_criterion: scores recorded gradients; the highest enter. None, or
+        `"random"`: any inactive positions enter, drawn, and no gradient is recorded.
       horizon: steps of gradient summed before an exploration, or `"auto"`: the
         last steps of the interval, enough for twice as many inactive positions
         with a gradient as are asked for. 1 is the paper's.
@@ -71,8 +73,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         update_interval: int = 100,
         end_step: int | None = None,
         decay: str = "cosine",
-        prune_criterion: pruning.PruneCriterion = pruning.magnitude,
-        grow_criterion: growth.GrowCriterion | None = growth.gradient,
+        prune_criterion: pruning.PruneCriterion | str = pruning.magnitude,
+        grow_criterion: growth.GrowCriterion | str | None = growth.gradient,
         horizon: int | str = "auto",
         recorder_rows: int = 65536,
         sampled_rows: float = 1.0,
@@ -95,18 +97,11 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         # Checks the settings; the end may only be known when `fit` begins.
         end = math.inf if end_step is None else end_step
         self.schedule = schedule.from_config({**self._settings, "end_step": end})
-        if horizon != "auto" and not (
-            isinstance(horizon, int) and 1 <= horizon <= update_interval
-        ):
-            raise UserError(
-                "`horizon` must be 'auto' or a number of steps from 1 to "
-                f"`update_interval`. Received: horizon={horizon!r}, "
-                f"update_interval={update_interval}."
-            )
+        horizons.check(horizon, update_interval)
         self._supports_tf_logs = True  # spares a copy of the logs every step
         self._end_step = end_step
-        self._prune_criterion = prune_criterion
-        self._grow_criterion = grow_criterion
+        self._prune_criterion = pruning.given(prune_criterion)
+        self._grow_criterion = growth.given(grow_criterion)
         self._horizon = horizon
         self._recorder_rows = recorder_rows
         self._sampled_rows = sampled_rows
@@ -122,7 +117,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._following: int | None = None
         self._seen_step = 0
         self.records: list[ExchangeRecord] = []
-        recorded = horizon != "auto" and grow_criterion is not None
+        recorded = horizon != "auto" and self._grow_criterion is not None
         self.next_horizon = int(horizon) if recorded else 0
 
     def set_model(self, model: keras.Model) -> None:
@@ -157,6 +152,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         self._planned = True
         self._recording = self._following = None  # a checkpoint may have changed them
         step = self._seen_step = self._step()
+        kept_by = watching.optimizers_of(self.model)
+        moments.take_up(self.sparse_weights(), kept_by, step)
         end_step = self._end_step
         if end_step is None:
             asked = bool(self.schedule.initial_update_ratio)
@@ -210,6 +207,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the model as it was found."""
+        moments.leave(self.sparse_weights(), self._step())
         watching.unwatch(self.model)
 
     def sparse_weights(self) -> dict[str, SparseWeight]:
@@ -249,6 +247,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
                 generator,
                 self._second_moment,
             )
+            moments.note(weight, step)
             done = exchange.asked, exchange.offered, len(exchange.grown)
             record = ExchangeRecord(step, name, update_ratio, *done, self.next_horizon)
             self.records.append(record)

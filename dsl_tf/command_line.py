@@ -28,6 +28,8 @@ _DISK_ERRORS = {
     errno.EROFS: "The folder is read-only",
     errno.ENOENT: "No such file or folder",
     errno.ENOTDIR: "A file stands where a folder is needed",
+    errno.EEXIST: "A file stands where a folder is needed",
+    errno.EISDIR: "A folder stands where a file is needed",
 }
 
 

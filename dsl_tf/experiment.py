@@ -11,6 +11,7 @@ import rich.console
 import tensorflow as tf
 import tf_keras as keras
 from ml_collections import config_dict
+from rich.text import Text
 
 from dsl_tf import config_files, data, locks, plugins, results, run_folder
 from dsl_tf import recommend as recommendations
@@ -233,7 +234,8 @@ def export(
     artefacts.check(**_export_settings(config))
     frozen = freeze(trained.model, trained.split, config.data.seed)
     module = ServingModule(frozen, config.export.k)
-    console.print(saved_model.export_serving(module, Path(serving_dir)))
+    version = saved_model.export_serving(module, Path(serving_dir))
+    console.print(Text(str(version)), soft_wrap=True)
 
 
 def recommend(output_dir: Path, raw_user_ids: list[str] | None, k: int) -> pd.DataFrame:
@@ -260,14 +262,14 @@ def recommend(output_dir: Path, raw_user_ids: list[str] | None, k: int) -> pd.Da
 def _load(config: config_dict.ConfigDict, console: rich.console.Console) -> Split:
     split = data.load_split(config.data)
     for warning in split.warnings:
-        console.print(f"[yellow]Warning:[/] {warning}", highlight=False, soft_wrap=True)
-    console.print(
+        told = Text.assemble(("Warning:", "yellow"), f" {warning}")
+        console.print(told, soft_wrap=True)
+    counts = (
         f"{split.name} ({split.label}): {split.num_users:,} users, "
         f"{split.num_items:,} items; {len(split.train):,} training, "
-        f"{len(split.validation):,} validation, {len(split.test):,} test interactions",
-        highlight=False,
-        soft_wrap=True,
+        f"{len(split.validation):,} validation, {len(split.test):,} test interactions"
     )
+    console.print(Text(counts), soft_wrap=True)
     return split
 
 

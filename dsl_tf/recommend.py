@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from rich.console import Console
-from rich.table import Table
 
 from dsl_tf.errors import UserError
 from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.files import replacing
+from dsl_tf.reports import tables
 from dsl_tf.types import Split
 
 _USERS_AT_ONCE = 256
@@ -73,10 +73,11 @@ def write(recommendations: pd.DataFrame, output: Path | None) -> None:
       UserError: the file's ending is another one.
     """
     if output is None:
-        table = Table(*recommendations.columns)
-        for row in recommendations.itertuples(index=False):
-            table.add_row(row.user, str(row.rank), row.item, f"{row.score:.4f}")
-        Console().print(table, markup=False)
+        rows = [
+            [row.user, str(row.rank), row.item, f"{row.score:.4f}"]
+            for row in recommendations.itertuples(index=False)
+        ]
+        tables.show(Console(), list(recommendations.columns), rows)
         return
     if output.suffix not in (".csv", ".parquet", ".json"):
         raise UserError(

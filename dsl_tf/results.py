@@ -184,12 +184,17 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 def mean_and_deviation(folders: list[Path]) -> dict[str, Any]:
     """`metrics.json` of the runs of several seeds: means, and `std` beside them.
 
+    The warnings are those of all seeds, each once.
+
     The deviation is the sample's (n - 1). The best seed has the best validation
     by the metric that selects epochs; the first seed where there is none.
     """
     each = [read(folder, METRICS) for folder in folders]
     seeds = [read(folder, CONFIG)["seed"] for folder in folders]
     result = dict(each[0])
+    warnings = [text for run in each for text in run.get("warnings", [])]
+    if warnings:
+        result["warnings"] = list(dict.fromkeys(warnings))
     for part in ("valid", "test"):
         names = [k for k, v in each[0][part].items() if not isinstance(v, dict)]
         values = {name: [run[part][name] for run in each] for name in names}

@@ -7,6 +7,7 @@ live only in `user_ids` and `item_ids`, whose position is the row number.
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -135,7 +136,7 @@ class Split:
         return len(self.item_ids)
 
     def fingerprint(self) -> str:
-        """sha256 (hex) over vocabulary sizes and the pairs of all parts."""
+        """sha256 (hex) over vocabulary sizes, all parts' pairs and any candidates."""
         digest = hashlib.sha256(f"{self.num_users} {self.num_items}".encode())
         parts = [self.train, self.validation, self.test]
         if self.fold_in is not None:
@@ -144,6 +145,9 @@ class Split:
             digest.update(b"|")
             digest.update(np.ascontiguousarray(part.users, "<i4").tobytes())
             digest.update(np.ascontiguousarray(part.items, "<i4").tobytes())
+        if self.candidates is not None:
+            digest.update(f"|candidates {self.candidates.shape}|".encode())
+            digest.update(np.ascontiguousarray(self.candidates, "<i4").tobytes())
         return digest.hexdigest()
 
     def popularity(self) -> np.ndarray:
@@ -277,7 +281,8 @@ class RankingResult:
       per_user: metric name, such as `"recall@20"`, to float64 [n].
       mean: metric name to the mean over users; holds also what exists only
         over all users (`"coverage@20"`, `"tied_users@20"`).
-      ci95: metric name to the (low, high) of a 95 % bootstrap interval.
+      ci95: metric name to the (low, high) of a 95 % bootstrap interval; those of
+        an evaluation are drawn when the first of them is read.
       left_out: users with held-out items but without any the model knows.
       note: what a reader must know of how the model was asked, or "".
     """
@@ -286,6 +291,6 @@ class RankingResult:
     users: np.ndarray
     per_user: dict[str, np.ndarray]
     mean: dict[str, float]
-    ci95: dict[str, tuple[float, float]]
+    ci95: Mapping[str, tuple[float, float]]
     left_out: int = 0
     note: str = ""

@@ -19,6 +19,14 @@ def _raise(error):
     [
         (UserError("The rule.\nReceived: 3."), "Error: The rule. Received: 3."),
         (OSError(errno.ENOSPC, "No space left", "a/b"), "The disk is full: a/b."),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "a/b"),
+            "A file stands where a folder is needed: a/b.",
+        ),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "a/b"),
+            "A folder stands where a file is needed: a/b.",
+        ),
         (flags.Error("Unknown\nflag."), "Error: Unknown flag."),
         (PermissionError(errno.EACCES, "denied", "a/b"), "No permission: a/b."),
         (OSError(errno.EROFS, "read-only", "a/b"), "The folder is read-only: a/b."),

@@ -1,5 +1,6 @@
 """Whole runs in this process: what they write, and how they go on."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -258,6 +259,29 @@ def test_export_again_and_for_a_server(single, tmp_path, capsys):
         _json(folder / "cost.json")["training"]
         == (_json(single / "cost.json")["training"])
     )
+
+
+def test_what_is_printed_is_neither_broken_nor_read_as_markup(
+    single, tmp_path, capsys, monkeypatch
+):
+    """A long path got a line break in it, and `[v2]` of a name was lost."""
+    folder, name = tmp_path / "run", "ratings [v2].csv"
+    shutil.copytree(single, folder)
+    settings = _json(folder / "config.json")
+    settings["data"]["name"] = name
+    (folder / "config.json").write_text(json.dumps(settings))
+    load = experiment.data.load_split
+
+    def named(config):
+        return dataclasses.replace(load(config), name=name, warnings=("[odd] :cat:",))
+
+    monkeypatch.setattr(experiment.data, "load_split", named)
+    serving = tmp_path / ("x" * 200) / "[v2]"
+    experiment.export(folder, str(serving), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Warning: [odd] :cat:"
+    assert lines[1].startswith("ratings [v2].csv (")
+    assert lines[-1] == str(serving / "1")
 
 
 def test_the_snippets_of_readme_serve_a_run(single, tmp_path, capsys):

@@ -37,6 +37,20 @@ def test_terminal(capsys):
         assert expected in printed
 
 
+def test_what_is_printed_has_the_ids_as_they_are(capsys):
+    """`:cat:` was printed as a cat, and a long id was cut in a pipe."""
+    long = "https://example.org/" + "x" * 200
+    ids = ["u:cat:1", "[bold]b[/]", long, "a  b"]
+    frame = pd.DataFrame({"user": ids, "rank": 1, "item": ids[::-1], "score": 0.5})
+    recommend.write(frame, None)
+    printed = capsys.readouterr().out
+    lines = [line.strip() for line in printed.splitlines()]
+    for user, item in zip(ids, ids[::-1], strict=True):
+        (line,) = [line for line in lines if line.startswith(f"{user} ")]
+        assert line.endswith(f" {item}   0.5000")
+    assert "…" not in printed
+
+
 def test_another_ending_is_refused():
     with pytest.raises(UserError, match=r"Received: a\.txt"):
         recommend.write(FRAME, pathlib.Path("a.txt"))

@@ -52,6 +52,15 @@ def test_without_validation_the_first_seed_is_the_best(seeds):
     assert results.mean_and_deviation(folders)["best_seed"] == 3
 
 
+def test_the_warnings_are_those_of_all_seeds(seeds):
+    folders = [seeds(seed, 0.2, {}) for seed in (3, 5, 7)]
+    assert "warnings" not in results.mean_and_deviation(folders)
+    for folder, warnings in zip(folders, ([], ["b", "a"], ["c", "b"]), strict=True):
+        metrics = results.read(folder, results.METRICS)
+        results.write(folder, results.METRICS, metrics | {"warnings": warnings})
+    assert results.mean_and_deviation(folders)["warnings"] == ["b", "a", "c"]
+
+
 def test_history(tmp_path):
     rows = [{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 1 / 3, "nnz": 7}]
     results.write_history(tmp_path, TrainingState(history=rows))

@@ -101,6 +101,16 @@ def test_the_fingerprint_is_of_the_fold_in_too():
     assert len({each.fingerprint() for each in (split, without, changed)}) == 3
 
 
+def test_the_fingerprint_is_of_the_candidates_too():
+    """They decide what a held-out item is ranked among."""
+    given = [None, *(np.array(each, np.int32) for each in ([[0], [1], [1]], [[0]] * 3))]
+    given.append(given[1].T)
+    prints = {make_split(candidates=each).fingerprint() for each in given}
+    assert len(prints) == 4
+    wide = make_split(candidates=given[1].astype(np.int64))
+    assert wide.fingerprint() == make_split(candidates=given[1]).fingerprint()
+
+
 def listed(part):
     return list(zip(part.users.tolist(), part.items.tolist(), strict=True))
 

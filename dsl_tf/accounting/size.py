@@ -46,7 +46,8 @@ def peak_rss_bytes() -> int:
     if status.exists():
         # Not `ru_maxrss`, which begins with what the parent process had.
         lines = status.read_text().splitlines()
-        (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-        return int(peak) * 1024
+        for line in lines:
+            if line.startswith("VmHWM:"):  # not every sandbox has it
+                return int(line.split()[1]) * 1024
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsl_tf.data.reading import existing, read_bytes
+from dsl_tf.data.reading import existing, read_bytes, shown
 from dsl_tf.errors import UserError
 from dsl_tf.types import Dataset, Interactions
 
@@ -63,7 +63,7 @@ def parse_lines(content: bytes, path: pathlib.Path) -> Lines:
         token = (line[:start].split(" ")[-1] + line[start:]).split()[0]
         raise UserError(
             "An adjacency list must hold row numbers (0, 1, 2, ...) only. "
-            f"Received: {token!r} in {path}, line {number}."
+            f"Received: {shown(token)} in {path}, line {number}."
         )
     line_ends = np.flatnonzero(letters == ord("\n"))
     starts = np.searchsorted(token_starts, line_ends)
@@ -157,12 +157,18 @@ def read_ids(folder: pathlib.Path, name: str, count: int) -> np.ndarray:
         fields = line.split()
         if not fields:
             continue
-        if len(fields) < 2 or not fields[1].isdecimal():
+        if len(fields) < 2 or not fields[1].isdecimal() or len(fields[1]) > MAX_DIGITS:
             raise UserError(
                 "A line must hold a raw id, then its row number. Received: "
-                f"{line!r} in {path}, line {number}."
+                f"{shown(line)} in {path}, line {number}."
             )
-        rows[int(fields[1])] = fields[0]
+        row = int(fields[1])
+        if row in rows:
+            raise UserError(
+                f"{name} must name each row number once. Received: {row} again in "
+                f"{path}, line {number}."
+            )
+        rows[row] = fields[0]
     count = max(count, len(rows))
     missing = next((row for row in range(count) if row not in rows), None)
     if missing is not None:

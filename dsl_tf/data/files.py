@@ -13,6 +13,8 @@ from dsl_tf.types import Dataset, Interactions
 PARTS = ("train", "validation", "test")
 #: What `data.time_column` is by default.
 _TIME = "time"
+#: Python makes a number of at least so many digits.
+_MAX_DIGITS = 600
 #: `.txt` is an adjacency list, the others are tables.
 SUFFIXES = (".txt", *tables.SUFFIXES)
 
@@ -97,11 +99,6 @@ def _parts(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 def _from_tables(
     paths: dict[str, pathlib.Path], name: str, config: ConfigDict
 ) -> Dataset:
-    if not config.user_column or config.user_column == config.item_column:
-        raise UserError(
-            "`data.user_column` and `data.item_column` must be two names. Received: "
-            f"{config.user_column!r} and {config.item_column!r}."
-        )
     by_time = config.split in ("temporal", "leave_one_out")
     columns = tables.Columns(
         config.user_column,
@@ -109,6 +106,7 @@ def _from_tables(
         config.rating_column if config.min_rating else "",
         config.time_column if by_time or config.validation == "latest" else "",
     )
+    _check_names(columns)
     # Without times, `leave_one_out` leaves a random item out; who named the column
     # does not want that.
     optional = ""
@@ -133,7 +131,25 @@ def _from_tables(
         parts["train"],
         parts.get("test"),
         parts.get("validation"),
+        warnings=tuple(line for table in read.values() for line in table.warnings),
     )
+
+
+def _check_names(columns: tables.Columns) -> None:
+    """Refuses a column without a name, and one that is to be two things."""
+    for kind in ("user", "item"):
+        if not getattr(columns, kind):
+            raise UserError(
+                f"`data.{kind}_column` must be the name of a column. Received: ''."
+            )
+    named: dict[str, str] = {}
+    for kind, name in columns._asdict().items():
+        if name and name in named:
+            raise UserError(
+                f"`data.{kind}_column` must be another column than "
+                f"`data.{named[name]}_column`. Received: {name!r} for both."
+            )
+        named[name] = kind
 
 
 def _encode(columns: list[pa.ChunkedArray]) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +164,7 @@ def _encode(columns: list[pa.ChunkedArray]) -> tuple[np.ndarray, np.ndarray]:
     ids = np.array(unified.chunk(0).dictionary.to_pylist(), dtype=object)
     # A parquet file may bring a dictionary with values that no row has.
     used = np.flatnonzero(np.bincount(codes, minlength=len(ids)))
-    if all(value.isdecimal() for value in ids[used]):
+    if all(value.isdecimal() and len(value) <= _MAX_DIGITS for value in ids[used]):
         order = sorted(used, key=lambda code: (int(ids[code]), ids[code]))
     else:
         order = sorted(used, key=ids.__getitem__)

@@ -1,7 +1,7 @@
 """What is done to interactions before they are split.
 
 The steps come in this order, each a pure function from `Dataset` to `Dataset`:
-`keep_rated` (threshold), `merge_duplicates`, `keep_core` (k-core) and
+`merge_duplicates`, `keep_rated` (threshold), `keep_core` (k-core) and
 `compact` (rows of users and items that are gone are taken out).
 """
 

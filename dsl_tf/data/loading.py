@@ -62,13 +62,15 @@ def data_root(root: str) -> pathlib.Path | None:
 
 
 def filtered(dataset: Dataset, min_rating: float, k_core: int) -> Dataset:
-    """Rating threshold, duplicates merged, k-core; then rows without gaps.
+    """Duplicates merged, rating threshold, k-core; then rows without gaps.
+
+    In this order: who takes a high rating back has no positive.
 
     Raises:
       UserError: nothing is left, or one user or one item only.
     """
-    result = steps.keep_rated(dataset, min_rating)
-    result = steps.merge_duplicates(result)
+    result = steps.merge_duplicates(dataset)
+    result = steps.keep_rated(result, min_rating)
     result = steps.keep_core(result, k_core)
     if min_rating or k_core > 1:
         result = steps.compact(result)

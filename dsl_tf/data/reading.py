@@ -5,8 +5,14 @@ import pathlib
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
 
 from dsl_tf.errors import UserError
+
+#: Of a value that a message quotes, at most so many characters.
+_SHOWN = 60
 
 
 def existing(folder: pathlib.Path, name: str) -> pathlib.Path | None:
@@ -56,9 +62,44 @@ def nonblank_lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     Raises:
       UserError: as `read_bytes`.
     """
-    with one_line_errors(path):
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                if line := line.rstrip("\r\n"):
-                    yield number, line
+    with one_line_errors(path), open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            if line := line.rstrip("\r\n"):
+                yield number, line
+
+
+def open_text(path: pathlib.Path, newline: str | None = None) -> IO[str]:
+    """Opens a file, plain or gzip, as UTF-8 without a byte order mark."""
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    return opened(path, "rt", encoding="utf-8-sig", errors="replace", newline=newline)
+
+
+def count_nonblank_lines(path: pathlib.Path) -> int:
+    """The number of lines that are not empty.
+
+    Raises:
+      UserError: as `read_bytes`.
+    """
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    count, ended = 0, True
+    with one_line_errors(path), opened(path, "rb") as file:
+        while block := file.read(1 << 20):
+            letters = np.frombuffer(block, np.uint8)
+            is_end = (letters == ord("\n")) | (letters == ord("\r"))
+            after_end = np.concatenate(([ended], is_end[:-1]))
+            count += int(np.count_nonzero(after_end & ~is_end))
+            ended = bool(is_end[-1])
+    return count
+
+
+def cut(text: str) -> str:
+    """At most 60 characters of a text, for a message."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def shown(value: object) -> str:
+    """How a message quotes a value: not all of a long one."""
+    if not isinstance(value, str):
+        return cut(str(value))
+    has_break = "\n" in value or "\r" in value
+    return repr(cut(value)) + " (is a quote unclosed?)" * has_break

@@ -30,10 +30,11 @@ class _Parts(NamedTuple):
 
 
 def check(config: ConfigDict) -> None:
-    """Checks the keys of a split.
+    """Checks the keys of a split, and `k_core`.
 
     Raises:
-      UserError: an unknown way, or a fraction out of range.
+      UserError: an unknown way, a number out of range, or a way of validation that
+        the split has no use for.
     """
     if config.split not in WAYS:
         raise UserError(
@@ -63,6 +64,15 @@ def check(config: ConfigDict) -> None:
             "`data.split=strong_generalization`, which holds out that share of the "
             "users twice. Received: "
             f"validation_fraction={config.validation_fraction}."
+        )
+    if config.split == "strong_generalization" and config.validation == "latest":
+        raise UserError(
+            "`data.validation` must be random for `data.split=strong_generalization`, "
+            "which holds out whole users. Received: validation=latest."
+        )
+    if config.k_core < 0:
+        raise UserError(
+            f"`data.k_core` must be at least 0. Received: k_core={config.k_core}."
         )
     if config.seed < 0:
         raise UserError(
@@ -125,6 +135,11 @@ def _split_items(
         by_time = way in ("leave_one_out", "temporal")
         mask = _carved(train, len(dataset.user_ids), one_each, by_time, config)
         train, validation = train.take(~mask), train.take(mask)
+    elif config.validation == "latest":
+        warnings.append(
+            "The source brings its validation part: `data.validation=latest` has no "
+            "effect."
+        )
     split = Split(
         dataset.name,
         dataset.user_ids,

@@ -1,27 +1,26 @@
 """Tables of interactions (csv, tsv, parquet): one row each, named columns."""
 
-import csv
-import itertools
 import pathlib
+import uuid
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
-from dsl_tf.data import reading
+from dsl_tf.data import delimited, reading
 from dsl_tf.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-SEPARATORS = (",", "\t", ";", "|")
-#: What writers of tables put where there is no id.
-MISSING = ("", "nan", "null", "na", "<na>")
+#: What writers of tables put where there is no id; in text it may be one.
+MISSING = ("nan", "null", "na", "<na>")
 #: Numbers from here on are times in something less than a millionth of a second.
 _LARGE = 9e12
-_IDS = pa.dictionary(pa.int32(), pa.string())
+#: Names the place of a row, by its number from 0.
+_Place = Callable[[int], str]
 
 
 class Columns(NamedTuple):
@@ -48,12 +47,14 @@ class Table(NamedTuple):
       items: raw ids, dictionary of str.
       ratings: float32 [n], or None.
       times: int64 [n], or None.
+      warnings: one line for each kind of untidiness found, with its count.
     """
 
     users: pa.ChunkedArray
     items: pa.ChunkedArray
     ratings: np.ndarray | None
     times: np.ndarray | None
+    warnings: tuple[str, ...] = ()
 
 
 def read(
@@ -76,13 +77,13 @@ def read(
     if is_parquet:
         found = _parquet_names(path)
     else:
-        found, separator = _header(path, columns, separator)
+        found, separator = delimited.header(path, columns, separator)
     wanted = [name for name in columns if name and (name in found or name != optional)]
     for name in wanted:
         if name not in found:
             raise UserError(
                 f"Column {name!r} must be in {path}. Received: the columns "
-                f"{', '.join(map(repr, found))}."
+                f"{', '.join(map(reading.shown, found))}."
             )
         if found.count(name) > 1:
             raise UserError(
@@ -93,14 +94,33 @@ def read(
         with reading.one_line_errors(path):
             table = pyarrow.parquet.read_table(path, columns=wanted)
     else:
-        table = _read_csv(path, wanted, columns, separator)
+        table = delimited.read(path, wanted, columns[:2], separator)
     if not len(table):
         raise UserError(f"A data file must have rows. Received: {path}.")
+
+    def place(row: int) -> str:
+        if is_parquet:
+            return f"{path}, row {row + 1}"
+        return delimited.place(path, row, separator)
+
+    ids, untidy = [], []
+    if not is_parquet:
+        untidy += delimited.quoted_lines(path, len(table))
+    for name in columns[:2]:
+        column = table.column(name)
+        if is_parquet:
+            column = _ids(_encoded(column, name, path), name, MISSING, place)
+        else:
+            column = _ids(column, name, (), place)
+            untidy += _words(column, name, path)
+        ids.append(column)
+    users, items = ids
     return Table(
-        _ids(table, columns.user, path),
-        _ids(table, columns.item, path),
-        _ratings(table, columns.rating, path) if columns.rating in wanted else None,
-        _times(table, columns.time, path) if columns.time in wanted else None,
+        users,
+        items,
+        _ratings(table, columns.rating, place) if columns.rating in wanted else None,
+        _times(table, columns.time, place) if columns.time in wanted else None,
+        tuple(untidy),
     )
 
 
@@ -112,128 +132,114 @@ def _parquet_names(path: pathlib.Path) -> list[str]:
         raise UserError(f"A .parquet file must be whole. Received: {path}.") from error
 
 
-def _header(
-    path: pathlib.Path, columns: Columns, separator: str
-) -> tuple[list[str], str]:
-    """Column names and the separator that yields most of the wanted ones."""
-    _, line = next(reading.nonblank_lines(path), (0, ""))
-    if not line:
-        raise UserError(f"A data file must not be empty. Received: {path}.")
-    if len(separator) > 1:
-        raise UserError(
-            f"`data.separator` must be one letter. Received: {separator!r}."
-        )
-    by_suffix = "\t" if ".tsv" in path.suffixes else ","
-    tried = (separator,) if separator else (by_suffix, *SEPARATORS)
-    headers = [(next(csv.reader([line], delimiter=one)), one) for one in tried]
-    return max(headers, key=lambda header: len(set(header[0]) & set(columns)))
-
-
-def _read_csv(
-    path: pathlib.Path, wanted: list[str], columns: Columns, separator: str
-) -> pa.Table:
-    types: dict[str, pa.DataType] = {columns.user: _IDS, columns.item: _IDS}
-
-    def attempt(types: dict[str, pa.DataType], use_threads: bool = True) -> pa.Table:
-        with reading.one_line_errors(path):
-            return pyarrow.csv.read_csv(
-                path,
-                pyarrow.csv.ReadOptions(use_threads=use_threads),
-                pyarrow.csv.ParseOptions(
-                    delimiter=separator, invalid_row_handler=note_wrong_row
-                ),
-                pyarrow.csv.ConvertOptions(column_types=types, include_columns=wanted),
-            )
-
-    wrong_rows: list[pyarrow.csv.InvalidRow] = []
-
-    def note_wrong_row(row: pyarrow.csv.InvalidRow) -> str:
-        wrong_rows.append(row)
-        return "error"
-
+def _encoded(column: pa.ChunkedArray, name: str, path: pathlib.Path) -> pa.ChunkedArray:
+    """Ids of a parquet file, which may be numbers or UUIDs, as text."""
+    kind = column.type
+    refused = UserError(
+        f"Each {name!r} must be an id. Received: {reading.cut(str(kind))} in {path}."
+    )
+    is_uuid = kind == pa.uuid()
+    if is_uuid:
+        chunks = [chunk.storage for chunk in column.chunks]
+        column = pa.chunked_array(chunks, kind.storage_type)
+    elif not _may_be_ids(kind):
+        raise refused
     try:
-        return attempt(types)
-    except pa.ArrowInvalid:
-        wrong_rows.clear()
-    try:
-        # Slowly: one thread knows the row, and strings convert in any case.
-        strings = {name: pa.string() for name in wanted}
-        return attempt(strings | types, use_threads=False)
-    except pa.ArrowInvalid as error:
-        if not wrong_rows:
-            raise UserError(
-                f"A data file must be text in UTF-8 ({error}). Received: {path}."
-            ) from error
-        row = wrong_rows[0]
-        raise UserError(
-            f"Each row must have {row.expected_columns} columns. Received: "
-            f"{row.actual_columns} in {place(path, row.number - 2)}."
-        ) from error
-
-
-def place(path: pathlib.Path, row: int) -> str:
-    """Names data row `row` (from 0): "FILE, line N", or "FILE, row N"."""
-    if path.suffix == ".parquet":
-        return f"{path}, row {row + 1}"
-    lines = reading.nonblank_lines(path)
-    number, _ = next(itertools.islice(lines, row + 1, None), (row + 2, ""))
-    return f"{path}, line {number}"
-
-
-def _ids(table: pa.Table, name: str, path: pathlib.Path) -> pa.ChunkedArray:
-    column = table.column(name)
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-        raise UserError(
-            f"Each {name!r} must be an id. Received: {column.type} in {path}."
-        )
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    if column.type != _IDS:  # a parquet file may hold numbers
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
         column = column.cast(pa.dictionary(pa.int32(), column.type.value_type))
-        column = pa.chunked_array(
+        return pa.chunked_array(
             [
                 pa.DictionaryArray.from_arrays(
-                    chunk.indices, chunk.dictionary.cast(pa.string())
+                    chunk.indices, _text(chunk.dictionary, is_uuid)
                 )
                 for chunk in column.chunks
             ],
-            _IDS,
+            delimited.IDS,
         )
+    except pa.ArrowNotImplementedError as error:
+        raise refused from error
+
+
+def _may_be_ids(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return not (
+        pa.types.is_nested(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+    )
+
+
+def _text(values: pa.Array, is_uuid: bool) -> pa.Array:
+    if not is_uuid:
+        return values.cast(pa.string())
+    texts = [str(uuid.UUID(bytes=value.as_py())) for value in values]
+    return pa.array(texts, pa.string())
+
+
+def _ids(
+    column: pa.ChunkedArray, name: str, missing: tuple[str, ...], place: _Place
+) -> pa.ChunkedArray:
+    """Refuses ids that are `missing`, blank or of several lines."""
     column = column.unify_dictionaries()
     values = column.chunk(0).dictionary.to_pylist()
-    wrong = np.array([*map(_is_wrong, values), True])
+    wrong = np.array([*(_is_wrong(value, missing) for value in values), True])
     if wrong[:-1].any() or column.null_count:
-        codes = np.concatenate(
-            [chunk.indices.fill_null(len(values)).to_numpy() for chunk in column.chunks]
-        )
-        rows = np.flatnonzero(wrong[codes])
+        rows = np.flatnonzero(wrong[_codes(column)])
         if len(rows):  # else a parquet file names what no row has
             row = int(rows[0])
             raise UserError(
                 f"Each {name!r} must be an id of one line, not missing. Received: "
-                f"{column[row].as_py()!r} in {place(path, row)}."
+                f"{reading.shown(column[row].as_py())} in {place(row)}."
             )
     return column
 
 
-def _is_wrong(value: str | None) -> bool:
+def _is_wrong(value: str | None, missing: tuple[str, ...]) -> bool:
     # A vocabulary is written one id a line, so an id must be one line.
     return (
         value is None
-        or value.strip().lower() in MISSING
+        or not value.strip()
+        or value.strip().lower() in missing
         or "\n" in value
         or "\r" in value
     )
 
 
-def _ratings(table: pa.Table, name: str, path: pathlib.Path) -> np.ndarray:
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Each row's place in the dictionary; beyond it = null."""
+    size = len(column.chunk(0).dictionary)
+    return np.concatenate(
+        [chunk.indices.fill_null(size).to_numpy() for chunk in column.chunks]
+    )
+
+
+def _words(column: pa.ChunkedArray, name: str, path: pathlib.Path) -> list[str]:
+    """A counted line on the ids that read like a missing one."""
+    values = column.chunk(0).dictionary.to_pylist()
+    is_word = np.array([str(value).strip().lower() in MISSING for value in values])
+    if not is_word.any():
+        return []
+    codes = _codes(column)
+    rows = codes[is_word[codes]]
+    return [
+        f"{len(rows):,} rows of {path.name} have {values[rows[0]]!r} or the like as "
+        f"{name!r} (taken as an id)."
+    ]
+
+
+def _ratings(table: pa.Table, name: str, place: _Place) -> np.ndarray:
     column = table.column(name).to_pandas()
     numbers = pd.to_numeric(column, errors="coerce")
-    _refuse_first(numbers.isna(), column, "a number", name, path)
+    _refuse_first(numbers.isna(), column, "a number", name, place)
     return numbers.to_numpy(np.float32)
 
 
-def _times(table: pa.Table, name: str, path: pathlib.Path) -> np.ndarray:
+def _times(table: pa.Table, name: str, place: _Place) -> np.ndarray:
     """Millionths of a second, or of what numbers count; only their order is used.
 
     Whole numbers that are that large already, such as nanoseconds, stay as they are.
@@ -245,14 +251,18 @@ def _times(table: pa.Table, name: str, path: pathlib.Path) -> np.ndarray:
     if not pd.api.types.is_numeric_dtype(numbers) or numbers.isna().all():
         dates = _dates(column)
         _refuse_first(
-            dates.isna(), column, "a time in the form of the first", name, path
+            dates.isna(), column, "a time in the form of the first", name, place
         )
         return dates.astype("datetime64[us, UTC]").astype(np.int64).to_numpy()
     values = numbers.to_numpy()
+    # As floats: of whole numbers the lowest has no opposite.
+    sizes = np.abs(values.astype(np.float64))
+    _refuse_first(
+        pd.Series(~(sizes < 2.0**63)), column, "a time of less than 2^63", name, place
+    )
     if values.dtype.kind != "f":
         values = values.astype(np.int64)
-    _refuse_first(pd.Series(~np.isfinite(values)), column, "a time", name, path)
-    if np.abs(values).max() < _LARGE:
+    if sizes.max() < _LARGE:
         values = (values * 1e6).round()
     return values.astype(np.int64)
 
@@ -271,12 +281,12 @@ def _dates(column: pd.Series) -> pd.Series:
 
 
 def _refuse_first(
-    wrong: pd.Series, column: pd.Series, what: str, name: str, path: pathlib.Path
+    wrong: pd.Series, column: pd.Series, what: str, name: str, place: _Place
 ) -> None:
     if wrong.any():
         row = int(np.argmax(wrong.to_numpy()))
         value = column.iloc[row]
         raise UserError(
-            f"Each {name!r} must be {what}. Received: {str(value)!r} in "
-            f"{place(path, row)}."
+            f"Each {name!r} must be {what}. Received: {reading.shown(str(value))} in "
+            f"{place(row)}."
         )

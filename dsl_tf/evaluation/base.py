@@ -139,13 +139,12 @@ def result(
       seed: of the bootstrap.
     """
     mean = {metric: float(values.mean()) for metric, values in per_user.items()}
-    interval = intervals.bootstrap(per_user, seed)
     return RankingResult(
         protocol.name,
         users,
         per_user,
         mean | over_all,
-        interval,
+        intervals.Intervals(per_user, seed),
         left_out,
         protocol.note,
     )

@@ -118,6 +118,10 @@ class LeaveOneOutSampled(base.Protocol):
     """
 
     negatives: int = 99
+    #: By part: what was drawn last, and the split and seed it was drawn for.
+    _drawn: dict[base.Part, tuple[Split, int, np.ndarray]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:
@@ -165,13 +169,20 @@ class LeaveOneOutSampled(base.Protocol):
     def _negatives(
         self, split: Split, part: base.Part, users: np.ndarray, seed: int
     ) -> np.ndarray:
+        """Of the users of a part; drawn once, however often it is evaluated."""
         if part == "test" and split.candidates is not None:
             return split.candidates[users]
+        if part in self._drawn:
+            drawn_for, drawn_by, negatives = self._drawn[part]
+            if drawn_for is split and drawn_by == seed:
+                return negatives
         known = base.matrix(split.train, split) + base.matrix(split.validation, split)
         if part == "test":
             known += base.matrix(split.test, split)
         known.sort_indices()
-        return candidates.draw_negatives(users, known, self.negatives, seed)
+        negatives = candidates.draw_negatives(users, known, self.negatives, seed)
+        self._drawn[part] = (split, seed, negatives)
+        return negatives
 
 
 def find(name: str) -> base.Protocol:

@@ -1,12 +1,14 @@
 """The SavedModel: recommendations for users known to the server, or by a history."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import tensorflow as tf
 
+from dsl_tf import locks
 from dsl_tf.export.codings import nbytes
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.encoder import EncodedUsers
@@ -15,6 +17,8 @@ from dsl_tf.export.ranker import EXCLUDED, Ranker, minus_infinity, usable, withi
 from dsl_tf.export.tables import Rows
 from dsl_tf.files import replacing
 
+#: Pairs of `score` at once. ConvNCF has 128 KiB of activations a pair.
+PAIRS_AT_ONCE = 2**10
 #: User-item pairs scored at once. With 128 activations a pair, 128 MiB.
 PAIRS_PER_BLOCK = 2**18
 #: Weights of item rows that are built at once: 8 MiB, some of which are held while
@@ -122,8 +126,25 @@ class ServingModule(Ranker):
             user, item = pair
             return self.interaction(user[None, :], item[None, :])[0, 0]
 
-        # `interaction` scores all users with all items; a pair is its diagonal.
-        scores = tf.vectorized_map(score_pair, (users, items))
+        def score_some(start: tf.Tensor) -> tf.Tensor:
+            # `interaction` scores all users with all items; a pair is its diagonal.
+            some = slice(start, start + PAIRS_AT_ONCE)
+            return tf.vectorized_map(score_pair, (users[some], items[some]))
+
+        def turn(
+            place: tf.Tensor, found: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.TensorArray]:
+            return place + 1, found.write(place, score_some(place * PAIRS_AT_ONCE))
+
+        count = tf.shape(users)[0]
+        turns = tf.maximum((count + PAIRS_AT_ONCE - 1) // PAIRS_AT_ONCE, 1)
+        parts = tf.TensorArray(
+            tf.float32, turns, infer_shape=False, element_shape=[None]
+        )
+        _, parts = tf.while_loop(
+            lambda place, _: place < turns, turn, (0, parts), parallel_iterations=1
+        )
+        scores = tf.ensure_shape(parts.concat(), [None])
         scores = tf.where(usable(users, known), scores, self.popular(position))
         return {"score": minus_infinity(tf.where(exists, scores, EXCLUDED))}
 
@@ -220,10 +241,14 @@ def export_serving(module: ServingModule, folder: Path) -> Path:
     Returns:
       The new `folder/<version>/`, one above the highest that is there. The
       server sees it only when it is complete.
+
+    Raises:
+      UserError: another process writes to the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-    return save(module, folder / str(max(versions, default=0) + 1))
+    with locks.held(folder):
+        names = [path.name for path in folder.iterdir()]
+        versions = [int(name) for name in names if re.fullmatch("[0-9]+", name)]
+        return save(module, folder / str(max(versions, default=0) + 1))
 
 
 def write_signatures(

@@ -42,7 +42,8 @@ class SparseLayer(keras.layers.Layer):
         mask_initializer: initialization.MaskInitializer | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        regularizer = keras.regularizers.get(kwargs.pop("activity_regularizer", None))
+        super().__init__(activity_regularizer=regularizer, **kwargs)
         if not 0.0 <= sparsity < 1.0:
             raise UserError(
                 f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}."
@@ -58,6 +59,7 @@ class SparseLayer(keras.layers.Layer):
         self._recorded_share = 1.0
         self._recording = False
         self._watched = False
+        self._sampling: np.random.Generator | None = None
 
     def add_sparse_weight(
         self,
@@ -86,6 +88,11 @@ class SparseLayer(keras.layers.Layer):
                 return self.mask_initializer(shape, nnz, generator)
             return initialization.random_mask(shape, nnz, generator, self.popularity)
 
+        if self.popularity is not None and np.shape(self.popularity) != shape[:1]:
+            raise UserError(
+                f"`popularity` must have a number for each of {shape[0]:,} rows. "
+                f"Received: an array of shape {np.shape(self.popularity)}."
+            )
         weight = self._new_weight(self, name, shape, mask, nnz, initializer)
         weight.use = self.popularity
         if regularizer is not None:
@@ -118,6 +125,8 @@ class SparseLayer(keras.layers.Layer):
                         recording=self._recording,
                         share=share,
                     )
+                    if self._sampling is not None:
+                        weight.recorder.resample(self.popularity, self._sampling)
             weight.watched = self._watched
 
     def record(self, recording: bool) -> None:
@@ -128,7 +137,11 @@ class SparseLayer(keras.layers.Layer):
                 weight.recorder.recording.assign(recording)
 
     def resample(self, generator: np.random.Generator) -> None:
-        """Choose the rows that are recorded, where not all are, by their use."""
+        """Choose the rows that are recorded, where not all are, by their use.
+
+        A layer that is not built does so when it is.
+        """
+        self._sampling = generator
         for weight in self.own_sparse_weights:
             if weight.recorder is not None:
                 weight.recorder.resample(self.popularity, generator)
@@ -151,6 +164,9 @@ class SparseLayer(keras.layers.Layer):
             "sparsity": self.sparsity,
             "storage": self.storage,
             "seed": self.seed,
+            "activity_regularizer": keras.regularizers.serialize(
+                self.activity_regularizer
+            ),
         }
 
 

@@ -89,7 +89,7 @@ def copy_model(source: keras.Model, target: keras.Model) -> None:
         done = [v for weight in weights for v in weight.variables]
         state = []
         if optimizer is not None:
-            state = optimizer.variables
+            state = optimizer.variables()
             done += [
                 s.variable for w in weights for s in slots.find(optimizer, w.values)
             ]
@@ -137,6 +137,9 @@ def copy_weight(
 
 def _built_optimizer(model: keras.Model) -> keras.optimizers.Optimizer | None:
     optimizer = getattr(model, "optimizer", None)
+    if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
+        # The step count is there before the moments.
+        return optimizer if len(optimizer.variables()) > 1 else None
     # What wraps another, such as `LossScaleOptimizer`, is never built itself.
     built = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_built", False)
     return optimizer if built else None

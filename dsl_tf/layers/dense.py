@@ -45,7 +45,7 @@ class SparseDense(SparseLayer):
         if units < 1:
             raise UserError(f"`units` must be at least 1. Received: units={units}.")
         super().__init__(sparsity=sparsity, **kwargs)
-        self.units = units
+        self.units = int(units)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -43,7 +43,7 @@ class SparseEmbedding(SparseLayer):
         `SparseLayer`, and those of `keras.layers.Layer`.
 
     Call:
-      int [...] row numbers -> float [..., output_dim].
+      int [...] row numbers, ragged or not -> float [..., output_dim].
     """
 
     def __init__(
@@ -72,12 +72,13 @@ class SparseEmbedding(SparseLayer):
         if "batch_input_shape" not in kwargs:
             kwargs.setdefault("input_shape", (input_length,))
         super().__init__(sparsity=sparsity, **kwargs)
-        self.input_dim = input_dim
-        self.output_dim = output_dim
+        self.input_dim = int(input_dim)
+        self.output_dim = int(output_dim)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
+        self._supports_ragged_inputs = True
         self.input_length = input_length
         self.largest_code = largest_code
         self.step = step
@@ -114,6 +115,8 @@ class SparseEmbedding(SparseLayer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Look up rows."""
+        if isinstance(inputs, tf.RaggedTensor):
+            return tf.ragged.map_flat_values(self.call, inputs)
         inputs = tf.convert_to_tensor(inputs)
         if inputs.dtype not in (tf.int32, tf.int64):
             inputs = tf.cast(inputs, tf.int32)

@@ -20,8 +20,8 @@ from dsl_tf.types import Exchange
 #: begin with.
 SecondMoment = Callable[[SparseWeight, Slot, np.ndarray], Slot]
 
-#: Rows whose slots are read at once.
-_ROWS_AT_ONCE = 1 << 14
+#: Weights whose slots are read at once, or those of one row.
+_WEIGHTS_AT_ONCE = 1 << 20
 
 
 def explore_weight(
@@ -130,12 +130,15 @@ def _of_the_row(weight: SparseWeight, slot: Slot, grown: np.ndarray) -> Slot:
     begin, end = weight.row_begin(rows), weight.row_begin(rows + 1)
     read = weight.reader(slot.variable)
     sums = np.zeros(len(rows))
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        some = slice(first, first + _ROWS_AT_ONCE)
-        start = begin[some][0]
+    first = 0
+    while first < len(rows):
+        start = begin[first]
+        after = np.searchsorted(end, start + _WEIGHTS_AT_ONCE, side="right")
+        some = slice(first, max(first + 1, int(after)))
         squares = read(start, end[some][-1])
         total = np.concatenate([[0.0], np.cumsum(squares, dtype=np.float64)])
         sums[some] = total[end[some] - start] - total[begin[some] - start]
+        first = some.stop
     counts = end - begin
     everywhere = sums.sum() / max(1, counts.sum())
     means = np.where(counts > 0, sums / np.maximum(1, counts), everywhere)

@@ -1,6 +1,6 @@
 """Let the look-ups of a training step, and of no other call, feed the recorders."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,11 @@ from dsl_tf import optimizers
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer
 from dsl_tf.storage import slots
+
+_OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
+
+#: Lists and dicts within each other that optimisers are looked for in.
+_DEEP = 4
 
 
 class WatchedStep:
@@ -82,11 +87,24 @@ def unwatch(model: keras.Model) -> None:
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     """The optimiser that a model is compiled with, and others among its attributes.
 
-    A custom `train_step` may update its tables by one and its network by another.
+    A custom `train_step` may update its tables by one and its network by another, and
+    keep them in a list or a dict, or in a model within the model. What another model
+    keeps that shares the tables cannot be found.
     """
-    kinds = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
-    others = [each for each in vars(model).values() if isinstance(each, kinds)]
-    return list({id(each): each for each in (model.optimizer, *others)}.values())
+    found = [model.optimizer]
+    for layer in model._flatten_layers():
+        found += _optimizers_in(list(vars(layer).values()), _DEEP)
+    return list({id(each): each for each in found}.values())
+
+
+def _optimizers_in(value: Any, deep: int) -> Iterator[keras.optimizers.Optimizer]:
+    if isinstance(value, _OPTIMIZERS):
+        yield value
+    elif isinstance(value, Mapping) and deep:
+        yield from _optimizers_in(list(value.values()), deep - 1)
+    elif isinstance(value, (list, tuple)) and deep:
+        for each in value:
+            yield from _optimizers_in(each, deep - 1)
 
 
 def steps_per_execution(model: keras.Model) -> int:

@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dsl_tf.errors import UserError
-from dsl_tf.evaluation.intervals import paired_bootstrap
+from dsl_tf.evaluation.intervals import paired_bootstraps
 from dsl_tf.reports import tables
 from dsl_tf.reports.runs import Run
 
 _Row = dict[str, Any]
+
+
+def _data_seed(run: Run) -> int | None:
+    """What a protocol draws by."""
+    seed: int | None = run.config.get("data", {}).get("seed")
+    return seed
 
 
 class Section(NamedTuple):
@@ -38,6 +44,11 @@ _ASPECTS = (
     ),
     _Aspect("protocol", lambda run: run.protocol, lambda run: run.protocol),
     _Aspect(
+        "seed of drawn negatives",
+        lambda run: _data_seed(run) if run.leaves_one_out else None,
+        lambda run: f"data.seed={_data_seed(run)}",
+    ),
+    _Aspect(
         "cut-offs",
         lambda run: set(run.cutoffs),
         lambda run: " and ".join(str(k) for k in run.cutoffs),
@@ -55,7 +66,7 @@ def refuse_unlike(runs: Sequence[Run]) -> None:
 
     Raises:
       UserError: fewer than two runs, or they differ in data split, protocol,
-        cut-offs or test users; the message names what differs.
+        negatives, cut-offs or test users; the message names what differs.
     """
     if len(runs) < 2:
         raise UserError(
@@ -91,8 +102,9 @@ def compare(
     """
     refuse_unlike(runs)
     metrics = _known_metrics(runs, metrics)
+    differences = _differences(runs, metrics, seed)
     rows = []
-    for run, name in zip(runs, _names(runs), strict=True):
+    for place, (run, name) in enumerate(zip(runs, _names(runs), strict=True)):
         row: _Row = {
             "run": name,
             "model": run.config["model"]["name"],
@@ -105,7 +117,7 @@ def compare(
         }
         for metric in metrics:
             row |= _metric_cells(run, metric)
-            row |= _difference_cells(run, runs[0], metric, seed)
+            row |= _difference_cells(metric, differences.get((place, metric)))
         rows.append(row | _cost_cells(run))
     return pd.DataFrame(rows)
 
@@ -149,12 +161,23 @@ def _metric_cells(run: Run, metric: str) -> _Row:
     return {f"{metric}{suffix}": value for suffix, value in values.items()}
 
 
-def _difference_cells(run: Run, first: Run, metric: str, seed: int) -> _Row:
-    values: tuple[float | None, ...] = (None,) * 4
-    if run is not first:
-        theirs = first.per_user[metric]
-        ours = run.per_user[metric].loc[theirs.index]
-        values = paired_bootstrap(ours.to_numpy(), theirs.to_numpy(), seed)
+def _differences(
+    runs: Sequence[Run], metrics: Sequence[str], seed: int
+) -> dict[tuple[int, str], tuple[float, ...]]:
+    """What tells each run but the first from it, by its place and the metric."""
+    first = runs[0].per_user
+    pairs = {
+        (place, metric): (ours[metric].to_numpy(), first[metric].to_numpy())
+        for place, run in enumerate(runs[1:], 1)
+        for ours in [run.per_user.loc[first.index]]
+        for metric in metrics
+    }
+    found = paired_bootstraps(list(pairs.values()), seed)
+    return dict(zip(pairs, found, strict=True))
+
+
+def _difference_cells(metric: str, found: tuple[float, ...] | None) -> _Row:
+    values = (None,) * 4 if found is None else found
     names = ("difference", "difference_low", "difference_high", "p_value")
     return {f"{metric}_{n}": value for n, value in zip(names, values, strict=True)}
 

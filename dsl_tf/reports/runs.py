@@ -64,6 +64,11 @@ class Run:
         return self.metrics["protocol"]
 
     @property
+    def leaves_one_out(self) -> bool:
+        """Whether one held-out item is ranked among a few negatives."""
+        return self.protocol.startswith("leave_one_out")
+
+    @property
     def cutoffs(self) -> tuple[int, ...]:
         return tuple(self.config["evaluation"]["cutoffs"])
 
@@ -76,6 +81,12 @@ class Run:
     def refit(self) -> str:
         """How rows of a table say whether validation data was trained on."""
         return "refit" if self.metrics["refit"] else "no refit"
+
+    @property
+    def validated(self) -> bool:
+        """Whether there was a validation part, which chose the epoch."""
+        values = self.metrics["valid"].values()
+        return any(not isinstance(value, Mapping) for value in values)
 
     @property
     def title(self) -> str:
@@ -98,8 +109,7 @@ class Run:
         Recall and NDCG, at every cut-off; hit rate and NDCG where the protocol
         leaves one item out (NCF sec. 4.1).
         """
-        one_out = self.protocol.startswith("leave_one_out")
-        families = ("hit", "ndcg") if one_out else ("recall", "ndcg")
+        families = ("hit", "ndcg") if self.leaves_one_out else ("recall", "ndcg")
         wanted = [f"{family}@{k}" for k in self.cutoffs for family in families]
         return [name for name in wanted if name in self.metric_names]
 

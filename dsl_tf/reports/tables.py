@@ -67,7 +67,9 @@ def setting(run: Run) -> str:
         seeds = ", ".join(str(seed) for seed in run.seeds)
         best = run.metrics["best_seed"]
         parts.append(f"mean of seeds {seeds} (costs and files: seed {best})")
-    if run.metrics.get("best_epoch") is not None:
+    if not run.validated:
+        parts.append("last epoch, no validation")
+    elif run.metrics.get("best_epoch") is not None:
         epochs = len(run.history)
         parts.append(f"best epoch {run.metrics['best_epoch']} of {epochs} (validation)")
     return "; ".join(parts)

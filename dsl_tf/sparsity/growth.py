@@ -23,6 +23,17 @@ def gradient(gradients: np.ndarray) -> np.ndarray:
 _CRITERIA: dict[str, GrowCriterion | None] = {"gradient": gradient, "random": None}
 
 
+def given(criterion: GrowCriterion | str | None) -> GrowCriterion | None:
+    """A criterion, or that of a name.
+
+    Raises:
+      UserError: neither.
+    """
+    if criterion is None or callable(criterion):
+        return criterion
+    return choose(_CRITERIA, criterion, "grow_criterion")
+
+
 def find(name: str) -> GrowCriterion | None:
     """The criterion of a name.
 

@@ -2,6 +2,24 @@
 
 import math
 
+from dsl_tf.errors import UserError
+
+
+def check(horizon: int | str, update_interval: int) -> None:
+    """Refuse a horizon that no interval has room for.
+
+    Raises:
+      UserError: neither `"auto"` nor a number of steps from 1 to `update_interval`.
+    """
+    if horizon != "auto" and not (
+        isinstance(horizon, int) and 1 <= horizon <= update_interval
+    ):
+        raise UserError(
+            "`horizon` must be 'auto' or a number of steps from 1 to "
+            f"`update_interval`. Received: horizon={horizon!r}, "
+            f"update_interval={update_interval}."
+        )
+
 
 def rows_wanted(asked: float, inactive_per_row: float) -> float:
     """Rows with a gradient that offer twice the positions asked for.

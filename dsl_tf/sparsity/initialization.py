@@ -34,7 +34,8 @@ def budget(shape: tuple[int, int], sparsity: float) -> int:
     """
     if not 0.0 <= sparsity < 1.0:
         raise UserError(f"`sparsity` must be in [0, 1). Received: sparsity={sparsity}.")
-    return max(1, round(shape[0] * shape[1] * (1.0 - sparsity)))
+    # NumPy's integers would overflow.
+    return max(1, round(int(shape[0]) * int(shape[1]) * (1.0 - sparsity)))
 
 
 def random_mask(

@@ -36,6 +36,17 @@ _CRITERIA: dict[str, PruneCriterion] = {
 }
 
 
+def given(criterion: PruneCriterion | str) -> PruneCriterion:
+    """A criterion, or that of a name.
+
+    Raises:
+      UserError: neither.
+    """
+    if callable(criterion):
+        return criterion
+    return choose(_CRITERIA, criterion, "prune_criterion")
+
+
 def find(name: str) -> PruneCriterion:
     """The criterion of a name.
 

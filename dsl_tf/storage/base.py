@@ -42,11 +42,14 @@ class SparseWeight(abc.ABC):
       use: real [rows], how often each row is used, or None.
       recorder: where gradients of the effective rows go, or None.
       watched: whether look-ups traced now feed the recorder.
+      moments_of: the checksum of the mask that the optimiser's moments are of, and the
+        optimiser's steps then; None before they were looked at.
     """
 
     use: np.ndarray | None = None
     recorder: GradientRecorder | None = None
     watched: bool = False
+    moments_of: tuple[int, int] | None = None
 
     @abc.abstractmethod
     def __init__(
@@ -84,6 +87,10 @@ class SparseWeight(abc.ABC):
     @abc.abstractmethod
     def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
         """The mask of `rows` (all if None), bool [rows, width]."""
+
+    @abc.abstractmethod
+    def checksum(self) -> int:
+        """Of the mask, crc32 of what is stored of it."""
 
     @abc.abstractmethod
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
@@ -162,7 +169,7 @@ class SparseWeight(abc.ABC):
         unique = tf.gather(unique, order)
         effective = self._recorded(unique, self._rows(unique))
         found = tf.reshape(tf.gather(effective, index), shape)
-        found.set_shape([*rows.shape, self.shape[1]])
+        found.set_shape(rows.shape.concatenate(self.shape[1]))
         return found
 
     def read(self) -> tf.Tensor:

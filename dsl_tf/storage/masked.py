@@ -4,6 +4,7 @@ It saves no memory. It is the oracle for the packed storage, and serves where
 the number of non-zeros changes while training.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -69,6 +70,9 @@ class MaskedWeight(SparseWeight):
         mask = self._mask if rows is None else tf.gather(self._mask, rows)
         found: np.ndarray = mask.numpy()
         return found
+
+    def checksum(self) -> int:
+        return zlib.crc32(self._mask.numpy().data)
 
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
         counts = np.count_nonzero(self._mask.numpy(), axis=1)

@@ -7,6 +7,7 @@ make no tensor of the shape [rows, width]; only `read` does.
 """
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -88,6 +89,9 @@ class PackedWeight(SparseWeight):
     def mask(self, rows: np.ndarray | None = None) -> np.ndarray:
         bitmap = self._bitmap if rows is None else tf.gather(self._bitmap, rows)
         return _unpack(bitmap.numpy(), self.shape[1])
+
+    def checksum(self) -> int:
+        return zlib.crc32(self._bitmap.numpy().data)
 
     def row_begin(self, rows: np.ndarray) -> np.ndarray:
         begin: np.ndarray = tf.gather(self._offsets, rows).numpy()

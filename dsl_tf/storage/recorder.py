@@ -168,8 +168,9 @@ class GradientRecorder(tf.Module):
         self, rows: tf.Tensor, gradient: tf.Tensor, waiting: Waiting
     ) -> tuple[tf.Tensor, tf.Tensor]:
         # A step whose scaled loss overflows is skipped by the optimiser; its
-        # gradient must not spoil the sum.
-        gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
+        # gradient must not be in the sum.
+        finite = tf.reduce_all(tf.math.is_finite(gradient))
+        gradient = tf.where(finite, gradient, 0.0)
         if self._sampled is not None:
             kept = tf.gather(self._sampled, rows)
             rows = tf.boolean_mask(rows, kept)

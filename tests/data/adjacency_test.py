@@ -38,6 +38,11 @@ def test_bad_token_names_file_and_line(write, text, token, line):
     assert str(error.value).endswith(f"Received: {token!r} in {path}, line {line}.")
 
 
+def test_a_long_token_is_cut_in_a_message(write):
+    with pytest.raises(UserError, match=r"Received: 'x{59}…' in .*line 2\.$"):
+        adjacency.read_adjacency(write("train.txt", f"0 1\n1 {'x' * 5000}\n"))
+
+
 def test_read_counted(write):
     path = write("users.dat.gz", "2 7 5 \n0\n1 3\n\n")
     assert pairs(adjacency.read_counted(path)) == [(0, 7), (0, 5), (2, 3)]
@@ -119,6 +124,11 @@ def test_lists_give_raw_ids(write, tmp_path):
         ("org_id remap_id\na 0\nb\n", r"item_list\.txt, line 3"),
         ("org_id remap_id\na 0\nb 2\n", "without 1"),
         ("org_id remap_id\na 0\na 1\n", "each raw id once"),
+        (
+            "org_id remap_id\na 0\nb 1\nc 0\n",
+            r"each row number once\. Received: 0 again in .*item_list\.txt, line 4\.$",
+        ),
+        (f"org_id remap_id\na 0\nb {'1' * 5000}\n", r"'b 1{57}…' in .*line 3\.$"),
     ],
 )
 def test_wrong_lists(write, tmp_path, text, message):

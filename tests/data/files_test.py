@@ -46,10 +46,44 @@ def test_a_time_column_that_was_named_must_be_there(write, data_config):
         files.load(without, data_config(validation="latest"))
 
 
-@pytest.mark.parametrize("column", ["", "item"])
-def test_two_columns_have_two_names(write, data_config, column):
-    with pytest.raises(UserError, match="must be two names"):
-        files.load(write("likes.csv", CSV), data_config(user_column=column))
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"user_column": ""}, "`data.user_column` must be the name of a column"),
+        ({"item_column": ""}, "`data.item_column` must be the name of a column"),
+        ({"user_column": "item"}, "`data.user_column`. Received: 'item' for both."),
+        (
+            {"time_column": "user", "split": "temporal"},
+            "`data.time_column` must be another column than `data.user_column`.",
+        ),
+        (
+            {"rating_column": "item", "min_rating": 2.0},
+            "`data.rating_column` must be another column than `data.item_column`.",
+        ),
+        (
+            {"rating_column": "time", "min_rating": 2.0, "validation": "latest"},
+            "`data.time_column` must be another column than `data.rating_column`.",
+        ),
+    ],
+)
+def test_columns_have_names_of_their_own(write, data_config, keys, message):
+    """Some ended in a traceback."""
+    with pytest.raises(UserError, match=re.escape(message)):
+        files.load(write("likes.csv", CSV), data_config(**keys))
+
+
+def test_a_column_that_is_not_read_may_have_any_name(write, data_config):
+    config = data_config(rating_column="item", time_column="")
+    assert len(files.load(write("likes.csv", CSV), config).train) == 3
+
+
+def test_what_is_untidy_in_any_file_is_told(tmp_path, write, data_config):
+    write("train.csv", "user,item\nNA,1\nb,2\n")
+    write("test.csv", 'user,item,title\nb,1,"x\ny"\n')
+    assert files.load(tmp_path, data_config()).warnings == (
+        "1 lines of test.csv are inside quoted values (is a quote unclosed?).",
+        "1 rows of train.csv have 'NA' or the like as 'user' (taken as an id).",
+    )
 
 
 def test_column_names_come_from_the_config(write, data_config):
@@ -117,6 +151,13 @@ def test_missing_and_unknown_files(tmp_path, write, data_config):
         files.load(tmp_path / "none.csv", data_config())
     with pytest.raises(UserError, match=r"must end in \.txt, \.csv, .*a\.xlsx"):
         files.load(write("a.xlsx", "x"), data_config())
+
+
+def test_ids_of_more_digits_than_python_makes_a_number_of(write, data_config):
+    """They ended in a traceback."""
+    long = "1" * 5000
+    dataset = files.load(write("a.csv", f"user,item\n{long},1\n7,2\n"), data_config())
+    assert dataset.user_ids.tolist() == [long, "7"]
 
 
 def test_numbers_of_equal_value_stay_two_ids(write, data_config):

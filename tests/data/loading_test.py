@@ -31,6 +31,24 @@ def test_own_file_from_end_to_end(write, data_config):
     assert split.warnings[0] == "1 duplicate interactions were merged."
 
 
+def test_the_latest_rating_of_a_pair_says_whether_it_is_liked(
+    make_interactions, make_dataset
+):
+    """A high rating that was taken back counted: low ones were dropped first."""
+    rows = [(0, 0, 5, 1), (0, 0, 1, 2), (0, 1, 1, 1), (0, 1, 5, 2), (1, 2, 4, 0)]
+    dataset = loading.filtered(make_dataset(make_interactions(*rows)), 3.0, 0)
+    assert dataset.item_ids.tolist() == ["1", "2"]
+    assert dataset.train.ratings.tolist() == [5, 4]
+
+
+def test_ratings_and_their_threshold_may_be_negative(write, data_config):
+    rows = [(u, i, -i, 0) for u in range(3) for i in range(4)]
+    path = write("likes.csv", table(rows))
+    split = load_split(data_config(path=str(path), min_rating=-2.0))
+    assert split.item_ids.tolist() == ["0", "1", "2"]
+    assert split.label.endswith("ratings >= -2")
+
+
 def test_row_order_does_not_matter(write, data_config):
     rows = [(u, i, 5, 0) for u in range(20) for i in range(u % 7 + 2)]
     prints = set()

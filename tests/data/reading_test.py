@@ -38,6 +38,21 @@ def test_missing_and_empty_files(write, tmp_path):
             reading.read_bytes(write("e.txt", content))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_nonblank_lines_are_counted(write, name, end):
+    lines = ["user,item", "", *["1,2"] * 400_000, "", "", "last"]
+    assert reading.count_nonblank_lines(write(name, end.join(lines))) == 400_002
+
+
+def test_messages_quote_a_short_part_of_a_value():
+    assert reading.shown("it's") == '"it\'s"'
+    assert reading.shown(None) == "None"
+    assert reading.shown("x" * 60) == repr("x" * 60)
+    assert reading.shown("x" * 61) == repr("x" * 59 + "…")
+    assert reading.shown("a\nb") == r"'a\nb' (is a quote unclosed?)"
+
+
 def test_nonblank_lines_are_numbered_as_in_the_file(write):
     path = write("a.csv", "\ufeffuser,item\r\n\r\n1,2\r\n")
     assert list(reading.nonblank_lines(path)) == [(1, "user,item"), (3, "1,2")]

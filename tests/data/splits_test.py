@@ -248,6 +248,26 @@ def test_a_validation_part_that_empties_a_user_is_told(
     assert "1 validation users have no training items." in split.warnings
 
 
+@pytest.mark.parametrize("way", ["auto", "ratio"])
+def test_a_way_of_validation_that_has_no_effect_is_told(
+    make_interactions, make_dataset, data_config, way
+):
+    rows = [(u, i, 0, i) for u in range(2) for i in range(9)]
+    dataset = make_dataset(
+        make_interactions(*rows[:7], *rows[9:16]),
+        make_interactions(rows[7], rows[16]),
+        make_interactions(rows[8], rows[17]),
+    )
+    config = data_config(split=way, validation="latest")
+    warning = (
+        "The source brings its validation part: `data.validation=latest` has no effect."
+    )
+    split = splits.split_dataset(dataset, config)
+    assert (warning in split.warnings) == (way == "auto")
+    config.validation = "random"
+    assert warning not in splits.split_dataset(dataset, config).warnings
+
+
 def test_a_given_split_may_be_made_anew(make_interactions, make_dataset, data_config):
     dataset = given_sample(make_interactions, make_dataset)
     split = splits.split_dataset(dataset, data_config(split="ratio"))
@@ -289,6 +309,11 @@ def test_given_needs_a_test_part(data_config):
         ({"validation": "last"}, "random, latest. Received: validation=last"),
         ({"validation_fraction": -0.1}, r"\[0, 1\).*validation_fraction=-0.1"),
         ({"seed": -1}, r"at least 0.*seed=-1"),
+        ({"k_core": -1}, r"`data.k_core` must be at least 0.*k_core=-1"),
+        (
+            {"split": "strong_generalization", "validation": "latest"},
+            "`data.validation` must be random for `data.split=strong_generalization`",
+        ),
     ],
 )
 def test_wrong_keys(data_config, keys, message):

@@ -89,3 +89,34 @@ def test_p_values_of_equal_models_are_uniform():
 def test_paired_bootstrap_needs_the_same_users():
     with pytest.raises(ValueError, match=r"same users.*\(400,\) and \(3,\)"):
         intervals.paired_bootstrap(values(0), values(0, 3), 0)
+
+
+def test_intervals_are_drawn_when_one_is_read(monkeypatch):
+    """A validation is asked for its means only."""
+    asked = []
+    bootstrap = intervals.bootstrap
+    monkeypatch.setattr(
+        intervals, "bootstrap", lambda *args: asked.append(args) or bootstrap(*args)
+    )
+    sample = {"a": values(0), "b": values(1)}
+    found = intervals.Intervals(sample, seed=7)
+    assert list(found) == ["a", "b"]
+    assert len(found) == 2
+    assert asked == []
+    assert dict(found) == bootstrap(sample, 7) == found
+    assert repr(found) == repr(dict(found))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("n", [1, 400, 5000])
+def test_pairs_share_their_resamples_and_change_no_number(n):
+    first, pairs = values(0, n), [values(seed, n) for seed in range(1, 4)]
+    together = intervals.paired_bootstraps([(each, first) for each in pairs], 3)
+    assert together == [intervals.paired_bootstrap(each, first, 3) for each in pairs]
+    assert intervals.paired_bootstraps([], 3) == []
+
+
+def test_pairs_of_other_users_are_refused():
+    pairs = [(values(0), values(1)), (values(0, 3), values(1, 3))]
+    with pytest.raises(ValueError, match="same users"):
+        intervals.paired_bootstraps(pairs, 0)

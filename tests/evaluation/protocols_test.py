@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsl_tf.errors import UserError
-from dsl_tf.evaluation import protocols, ranking
+from dsl_tf.evaluation import candidates, intervals, protocols, ranking
 
 
 def scorer(scores) -> ranking.Score:
@@ -269,6 +269,49 @@ def test_runs_are_repeatable(make_split, name):
     second = evaluate(score, split, "test", (5, 20), seed=0)
     assert (first.mean, first.ci95) == (second.mean, second.ci95)
     assert first.mean != evaluate(score, split, "test", (5, 20), seed=1).mean
+
+
+@pytest.mark.parametrize("name", ["full_ranking", "leave_one_out_sampled"])
+def test_means_alone_draw_no_resample(small, monkeypatch, name):
+    def evaluate():
+        score = scorer(DESCENDING)
+        return protocols.find(name).evaluate(score, small, "test", (1,), seed=0)
+
+    expected = dict(evaluate().ci95)
+    with monkeypatch.context() as patch:
+        patch.setattr(intervals, "bootstrap", lambda *_: pytest.fail("drew"))
+        result = evaluate()
+        assert result.mean["hit@1"] >= 0
+    assert dict(result.ci95) == expected
+
+
+def test_negatives_are_drawn_once_for_a_part_a_seed_and_a_split(
+    make_split, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    train, validation, test = random_lists(rng, 20, 150)
+    first = make_split(150, train, test, validation)
+    second = make_split(150, test, train, validation)
+    score = scorer(rng.random((20, 150)))
+    asked = [(first, "test", 0), (first, "validation", 0), (first, "test", 1)]
+    asked += [(second, "test", 1), (second, "validation", 1)]
+
+    def evaluate(protocol, split, part, seed):
+        return protocol.evaluate(score, split, part, (5,), seed).mean
+
+    def fresh():
+        return protocols.find("leave_one_out_sampled")
+
+    expected = [evaluate(fresh(), *each) for each in asked]
+    draw, drawn = candidates.draw_negatives, []
+    monkeypatch.setattr(
+        candidates, "draw_negatives", lambda *args: drawn.append(args) or draw(*args)
+    )
+    protocol = fresh()
+    found = [(evaluate(protocol, *a), evaluate(protocol, *a)) for a in asked]
+    assert found == [(each, each) for each in expected]
+    assert len(drawn) == len(asked)
+    assert protocol == fresh()
 
 
 @pytest.fixture

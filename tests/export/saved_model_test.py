@@ -119,6 +119,19 @@ def test_the_size_of_a_block_changes_nothing(sparse_neumf, monkeypatch, pairs):
         )
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_pairs_are_scored_some_at_a_time(sparse_neumf, monkeypatch, count):
+    module = ServingModule(freeze(sparse_neumf.backbone, sparse_neumf.split), K)
+    rng = np.random.default_rng(0)
+    pairs = [tf.constant(rng.integers(0, 4, count), tf.int64) for _ in range(2)]
+    expected = module.score(*pairs)["score"].numpy()
+    monkeypatch.setattr(saved_model, "PAIRS_AT_ONCE", 3)
+    module = ServingModule(freeze(sparse_neumf.backbone, sparse_neumf.split), K)
+    found = module.score(*pairs)["score"].numpy()
+    assert found.shape == (count,)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_training_tables_are_not_saved(sparse_neumf, served):
     held = {id(variable) for variable in served.variables}
     assert id(sparse_neumf.backbone.user_table) not in held
@@ -239,6 +252,7 @@ def test_versions_for_tensorflow_serving(tied, tmp_path):
     base = tmp_path / "models"
     (base / "7").mkdir(parents=True)
     (base / "notes").mkdir()
+    (base / "²").mkdir()  # a digit, and no number
     assert export_serving(module, base) == base / "8"
-    assert sorted(path.name for path in base.iterdir()) == ["7", "8", "notes"]
+    assert sorted(path.name for path in base.iterdir()) == ["7", "8", "notes", "²"]
     assert (base / "8" / "saved_model.pb").is_file()

@@ -5,6 +5,7 @@ import tf_keras as keras
 
 from dsl_tf.errors import UserError
 from dsl_tf.layers.base import SparseLayer, named_weights
+from dsl_tf.layers.embedding import SparseEmbedding
 
 
 class Pair(SparseLayer):
@@ -109,3 +110,22 @@ def test_names_of_nested_layers_are_kept_apart():
         "other/first", "other/second",
     ]  # fmt: skip
     assert weights["pair/first_"] is layers[1].own_sparse_weights[0]
+
+
+def test_rows_are_sampled_of_a_layer_that_is_built_later():
+    """Nothing was recorded before the first exploration."""
+    built, later = (SparseEmbedding(100, 2, 0.5, name="table") for _ in range(2))
+    built.build()
+    for layer in (built, later):
+        layer.record_gradients(100, 0.5)
+        layer.resample(np.random.default_rng(3))
+    later.build()
+    sampled = [layer.embeddings.recorder._sampled.numpy() for layer in (built, later)]
+    assert sampled[0].sum() == 50
+    np.testing.assert_array_equal(*sampled)
+
+
+def test_popularity_is_of_each_row():
+    layer = SparseEmbedding(6, 2, 0.5, popularity=np.ones(5))
+    with pytest.raises(UserError, match=r"each of 6 rows. Received: .* shape \(5,\)"):
+        layer.build()

@@ -53,3 +53,13 @@ def test_mixed_precision():
     layer = SparseDense(3, 0.5, dtype="mixed_float16")
     assert layer(tf.ones([2, 4])).dtype == tf.float16
     assert layer.kernel.values.dtype == tf.float32
+
+
+def test_an_activity_regularizer_is_saved():
+    layer = SparseDense(4, 0.5, activity_regularizer="l2")
+    again = SparseDense.from_config(layer.get_config())
+    assert again.activity_regularizer.get_config() == {"l2": pytest.approx(0.01)}
+    x = tf.ones([2, 3])
+    again(x)
+    assert len(again.losses) == 1
+    assert SparseDense(4, 0.5).get_config()["activity_regularizer"] is None

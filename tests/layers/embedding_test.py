@@ -66,3 +66,26 @@ def test_regularizer():
 def test_sizes_must_be_positive(shape):
     with pytest.raises(UserError, match=r"must be at least 1\. Received: input_dim="):
         SparseEmbedding(*shape, 0.5)
+
+
+def test_ragged_row_numbers_and_those_of_unknown_rank_as_with_keras():
+    table = np.arange(12.0).reshape(4, 3)
+    ours = SparseEmbedding(4, 3, 0.0, keras.initializers.Constant(table))
+    theirs = keras.layers.Embedding(4, 3, keras.initializers.Constant(table))
+    rows = tf.ragged.constant([[3, 0], [], [1]])
+    assert ours(rows).to_list() == theirs(rows).to_list()
+    inputs = keras.Input([None], ragged=True, dtype=tf.int32)
+    assert keras.Model(inputs, ours(inputs))(rows).to_list() == ours(rows).to_list()
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.int32)])
+    def of_any_rank(rows):
+        return ours(rows)
+
+    np.testing.assert_array_equal(of_any_rank(tf.constant([[1]])), table[None, [1]])
+    np.testing.assert_array_equal(of_any_rank(tf.constant(2)), table[2])
+
+
+def test_sizes_of_numpy_do_not_overflow():
+    layer = SparseEmbedding(np.int32(50), np.int32(4), 0.5)
+    assert (layer.input_dim, layer.output_dim) == (50, 4)
+    assert all(type(each) is int for each in (layer.input_dim, layer.output_dim))

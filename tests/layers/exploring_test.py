@@ -94,8 +94,10 @@ def test_use_is_that_of_each_weights_row(weight, explored, monkeypatch, at_once)
     assert [*zip(*np.nonzero(table), strict=True)] == kept
 
 
-def test_a_few_rows_at_a_time(explored, monkeypatch):
-    monkeypatch.setattr(exploring, "_ROWS_AT_ONCE", 1)
+@pytest.mark.parametrize("at_once", [0, 2, 3, 5])
+def test_some_rows_at_a_time(explored, monkeypatch, at_once):
+    """Rows far apart were read with all that is between them."""
+    monkeypatch.setattr(exploring, "_WEIGHTS_AT_ONCE", at_once)
     _, (_, velocity) = explored(keras.optimizers.Adam(), "row")
     np.testing.assert_allclose(velocity, KEPT + GROWN, rtol=1e-6)
 

@@ -89,3 +89,16 @@ def test_check_divides():
     watching.check_divides(4, {"update_interval": 8, "horizon": 4})
     with pytest.raises(UserError, match=r"divide `horizon`.*execution=4, horizon=6"):
         watching.check_divides(4, {"update_interval": 8, "horizon": 6})
+
+
+def test_optimisers_are_found_wherever_a_model_keeps_them(model):
+    first, second, third, fourth = (keras.optimizers.SGD() for _ in range(4))
+    model.of_network = first
+    model.several = [second, {"table": third}]
+    inner = keras.Sequential([keras.layers.Activation("relu")])
+    inner.own = fourth
+    model.add(inner)
+    found = watching.optimizers_of(model)
+    assert found[0] is model.optimizer
+    others = {id(each) for each in found[1:]}
+    assert others == {id(each) for each in (first, second, third, fourth)}

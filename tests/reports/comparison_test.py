@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dsl_tf.errors import UserError
+from dsl_tf.evaluation import intervals
 from dsl_tf.reports.comparison import compare, refuse_unlike, sections
 from dsl_tf.reports.runs import read_run
 
@@ -98,6 +99,48 @@ def test_unlike_runs_are_refused_by_what_differs(make_run, changes, named):
     assert "\n" not in str(error.value)
     with pytest.raises(UserError):
         compare(runs)
+
+
+@pytest.mark.parametrize("protocol", ["full_ranking", "leave_one_out_sampled"])
+def test_drawn_negatives_must_be_the_same(make_run, protocol):
+    """The split may be the source's own, and its fingerprint equal."""
+    runs = [
+        read_run(
+            make_run(
+                f"seed {seed}",
+                config={"data": {"name": "toy", "path": "", "seed": seed}},
+                metrics={"protocol": protocol},
+            )
+        )
+        for seed in (0, 1)
+    ]
+    if protocol == "full_ranking":
+        refuse_unlike(runs)
+        return
+    refuse_unlike([runs[0], runs[0]])
+    with pytest.raises(UserError, match=r"drawn negatives.*data\.seed=0; .*seed=1"):
+        refuse_unlike(runs)
+
+
+def test_resamples_are_drawn_once_for_all_runs_and_metrics(make_run, monkeypatch):
+    gains = (0.25 * RECALL, RECALL[::-1] / 8)
+    runs = [read_run(make_run("a"))]
+    runs += [
+        read_run(make_run(f"b{i}", recall=RECALL + gain))
+        for i, gain in enumerate(gains)
+    ]
+    draw, drawn = intervals._resamples, []
+    monkeypatch.setattr(
+        intervals, "_resamples", lambda *args: drawn.append(args) or draw(*args)
+    )
+    frame = compare(runs, seed=5)
+    assert drawn == [(4, 5)]
+    for place in (1, 2):
+        for metric in ("recall@20", "ndcg@20"):
+            ours, theirs = (runs[i].per_user[metric].to_numpy() for i in (place, 0))
+            names = ("difference", "difference_low", "difference_high", "p_value")
+            found = tuple(frame.loc[place, [f"{metric}_{name}" for name in names]])
+            assert found == intervals.paired_bootstrap(ours, theirs, 5)
 
 
 def test_an_unknown_metric_is_answered_with_the_known(make_run):

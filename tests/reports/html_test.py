@@ -56,6 +56,16 @@ def test_a_dense_page_has_no_sparse_figures_or_columns(make_run):
     assert ">nnz<" not in page
 
 
+def test_the_page_says_what_chose_the_epoch(page, make_run):
+    chosen = "The best epoch was chosen on validation; the test set was read once"
+    assert chosen in page
+    without = _page(make_run(metrics={"valid": {}}))
+    assert chosen not in without
+    last = "The last epoch was taken, without validation; the test set was read once"
+    assert last in without
+    assert "; last epoch, no validation" in without
+
+
 def test_hostile_names_are_only_text(make_run):
     hostile = "<script>alert('&')</script>"
     folder = make_run(data={"name": hostile, "warnings": [f"{hostile} is odd"]})

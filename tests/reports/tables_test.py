@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import shlex
 
@@ -40,6 +41,17 @@ def test_the_protocol_and_the_selection_are_named(make_run):
         "protocol full_ranking; 4 users; no refit; best epoch 2 of 3 (validation)"
         in _printed(read_run(make_run()))
     )
+
+
+def test_without_validation_nothing_was_selected(make_run):
+    run = read_run(make_run(metrics={"valid": {}}))
+    assert tables.setting(run).endswith("; no refit; last epoch, no validation")
+    several = {"valid": {"std": {}}, "best_epoch": [3, 3]}
+    several |= {"seeds": [3, 4], "best_seed": 3}
+    run = dataclasses.replace(run, metrics={**run.metrics, **several})
+    printed = _printed(run)
+    assert "(costs and files: seed 3); last epoch, no validation\n" in printed
+    assert "best epoch" not in printed
 
 
 def test_warnings_of_the_data_are_repeated(make_run):

@@ -16,3 +16,10 @@ def test_find():
     assert growth.find("gradient") is growth.gradient
     with pytest.raises(UserError, match="one of gradient, random"):
         growth.find("grad")
+
+
+def test_a_criterion_or_its_name():
+    assert growth.given("gradient") is growth.given(growth.gradient) is growth.gradient
+    assert growth.given("random") is growth.given(None) is None
+    with pytest.raises(UserError, match="`grow_criterion` must be one of gradient, "):
+        growth.given("gradients")

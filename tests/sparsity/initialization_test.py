@@ -163,3 +163,10 @@ def test_nested_quotas_are_the_first_columns():
     np.testing.assert_array_equal(
         drawn, [[1, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]]
     )
+
+
+def test_a_budget_of_numpys_integers():
+    """In int32 it was one weight."""
+    assert (
+        initialization.budget((np.int32(40_000_000), np.int32(64)), 0.95) == 128 * 10**6
+    )

@@ -28,3 +28,9 @@ def test_find():
         UserError, match=r"one of magnitude, scaled_magnitude\. Received: 'magnitud'\."
     ):
         pruning.find("magnitud")
+
+
+def test_a_criterion_or_its_name():
+    assert pruning.given("magnitude") is pruning.given(pruning.magnitude)
+    with pytest.raises(UserError, match="`prune_criterion` must be one of magnitude"):
+        pruning.given(3)

@@ -194,3 +194,12 @@ def test_only_the_sampled_rows_are_recorded():
     assert np.all(np.abs(drawn - 200) < 50)
     with pytest.raises(UserError, match=r"in \(0, 1\]. Received: 0"):
         GradientRecorder(8, 1, capacity=8, share=0.0)
+
+
+def test_a_gradient_that_overflows_is_not_in_the_sum():
+    recorder = GradientRecorder(4, 2, capacity=4, recording=True)
+    recorder.add(tf.constant([0, 1]), tf.constant([[1.0, 2.0], [3.0, np.inf]]))
+    recorder.add(tf.constant([0]), tf.constant([[5.0, 6.0]]))
+    rows, sums = recorder.recorded()
+    np.testing.assert_array_equal(sums.numpy()[rows.numpy() == 0], [[5.0, 6.0]])
+    assert not sums.numpy()[rows.numpy() == 1].any()
