@@ -119,8 +119,11 @@ def _take_steps(
     if not (folder / results.METRICS).exists():  # the test set is read once
         with console.status("Evaluating on the test set …"):
             _evaluate(config, split, trained, folder)
+    cost = results.costs(trained, BASE_RSS_BYTES)
+    # Before any file is: an export that fails can be asked for again, in other formats.
+    results.write(folder, results.COST, cost | {"files": {}})
     with console.status("Exporting …"):
-        _export(config, split, trained, folder, results.costs(trained, BASE_RSS_BYTES))
+        _export(config, split, trained, folder, cost)
     html.write_report(folder)
 
 

@@ -315,6 +315,31 @@ def test_what_is_exported_again_keeps_no_number_of_the_file_before(single, tmp_p
     assert set(_json(folder / "cost.json")["files_metrics"]) == {"saved_model"}
 
 
+def test_a_file_that_cannot_be_leaves_a_run_that_others_can_be_made_of(
+    config, single, tmp_path, monkeypatch
+):
+    """A .tflite file of 2 GiB ended the run in a traceback, and no way led on."""
+    folder = tmp_path / "run"
+    shutil.copytree(single, folder)
+    for name in ("report.html", "cost.json"):
+        (folder / name).unlink()
+    monkeypatch.setattr(experiment.artefacts.tflite, "MOST_BYTES", 1000)
+    every = experiment._export_settings
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            experiment,
+            "_export_settings",
+            lambda config: every(config) | {"formats": ("tflite",)},
+        )
+        with pytest.raises(UserError, match=r"below 2 GiB: .* for model\.tflite\.$"):
+            experiment.train(config, folder, resume=True)
+    experiment.export(folder, None, {"export.formats": ("saved_model",)})
+    cost = _json(folder / "cost.json")
+    assert cost["training"]["macs"] == _json(single / "cost.json")["training"]["macs"]
+    assert "saved_model" in cost["files"]
+    assert (folder / "report.html").exists()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [

@@ -10,7 +10,8 @@ Backward: twice that (the gradient of the inputs and that of the weights), but
 `once_backward` for `once`, a product with a graph, which has no weights. Optimiser:
 `OPTIMIZER_MACS`, those of Adam, for each weight updated in a step: all non-zeros,
 touched or not, as Keras does it; with `LazyAdam`, of the tables at most the non-zeros
-of the rows of a batch, one by one. Exploration compares and moves; what it multiplies
+of the rows of a batch, one by one, users and items together (all of a graph model's;
+those of a decoder that scores all items are more than is counted). Exploration compares and moves; what it multiplies
 are the gradients of positions without a weight, in the steps that are recorded. What
 a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
 Evaluation between epochs is not training.
@@ -153,7 +154,9 @@ def updates(model: Backbone, steps: int, size: StepSize) -> dict[str, TrainingMa
     active = {id(weight.values): weight.nnz for weight in model.sparse_weights()}
     share = 1.0
     if isinstance(model.optimizer, LazyAdam):
-        share = min(1.0, _looked_up(model, size))
+        # A graph's gradient reaches every row, which is then updated as by Adam.
+        graph = any(each.once for each in of_layers(model).values())
+        share = 1.0 if graph else min(1.0, _looked_up(model, size))
     taken = {}
     for variable in model.trainable_variables:
         count = active.get(id(variable), variable.shape.num_elements())

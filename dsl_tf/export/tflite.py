@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from dsl_tf.errors import UserError
 from dsl_tf.export.compaction import compact
 from dsl_tf.export.console import quiet_tensorflow
 from dsl_tf.export.device import DeviceModule
@@ -24,6 +25,10 @@ FILES = {
 }
 
 
+#: Bytes of tables in a file, whose offsets have 31 bits; operations take some too.
+MOST_BYTES = 2**31 - 2**20
+
+
 def convert(module: DeviceModule, path: Path) -> Path:
     """Write a `.tflite` file with the module's signatures.
 
@@ -32,9 +37,16 @@ def convert(module: DeviceModule, path: Path) -> Path:
       path: the file; it appears when it is complete.
 
     Raises:
+      UserError: it would be of 2 GiB or more, which the format cannot hold.
       Exception: the converter's, if the interaction needs an operation that is
         not built into TFLite. What it wrote to the terminal is printed.
     """
+    if (held := module.table_bytes + module.history_bytes) >= MOST_BYTES:
+        raise UserError(
+            "A .tflite file must be below 2 GiB: fewer bits (`export.formats`), fewer "
+            "weights (`export.table_bytes`) or no users (`export.users=none`) make it "
+            f"smaller. Received: {held:,} bytes of tables for {path.name}."
+        )
     signatures = module.signatures()
     with tempfile.TemporaryDirectory() as folder:
         write_signatures(module, signatures, Path(folder))
