@@ -11,9 +11,9 @@ Backward: twice that (the gradient of the inputs and that of the weights), but
 `OPTIMIZER_MACS`, those of Adam, for each weight updated in a step: all non-zeros,
 touched or not, as Keras does it; with `LazyAdam`, of the tables at most the non-zeros
 of the rows of a batch, one by one, users and items together (all of a graph model's;
-those of a decoder that scores all items are more than is counted). Exploration compares and moves; what it multiplies
-are the gradients of positions without a weight, in the steps that are recorded. What
-a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
+those of a decoder that scores all items are more than is counted). Exploration
+compares and moves; what it multiplies are the gradients of positions without a
+weight, in the steps that are recorded. What a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
 Evaluation between epochs is not training.
 """
 
