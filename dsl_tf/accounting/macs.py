@@ -13,7 +13,8 @@ touched or not, as Keras does it; with `LazyAdam`, of the tables at most the non
 of the rows of a batch, one by one, users and items together (all of a graph model's;
 those of a decoder that scores all items are more than is counted). Exploration
 compares and moves; what it multiplies are the gradients of positions without a
-weight, in the steps that are recorded. What a method adds to the loss says itself what it takes (`dsl_tf.layers.losses.LossTerm`).
+weight, in the steps that are recorded. What a method adds to the loss says itself what
+it takes (`dsl_tf.layers.losses.LossTerm`).
 Evaluation between epochs is not training.
 """
 

@@ -161,7 +161,9 @@ def _cards(frame: pd.DataFrame, runs: Mapping[str, Run]) -> list[dict[str, str]]
         {
             "name": "protocol",
             "value": ", ".join(protocols),
-            "note": "epochs are chosen on validation",
+            "note": "epochs are chosen on validation"
+            if all(run.validated for run in runs.values())
+            else "some runs have no validation: they take their last epoch",
         },
     ]
 
