@@ -9,19 +9,20 @@ import tf_keras as keras
 
 import dsl_tf
 
-#: With the path of a model as its argument; what it does to three rows.
+#: With the paths of models as its arguments; what each does to three rows, of which
+#: kind it is, and whether its weights can move.
 READER = """
 import sys
 import dsl_tf
 import numpy as np
-model = dsl_tf.load_model(sys.argv[1])
 rows = np.array([[1, 2, 3]])
-print(*model.predict(rows, verbose=0).ravel().tolist())
-print(type(model.optimizer).__name__, *map(type(model.layers[-3]).__name__.__eq__,
-    ["SparseEmbedding"]))
-explore = dsl_tf.DynamicSparseTraining(0.5, 1, end_step=10)
-model.fit(np.tile(rows, [4, 1]), np.ones([4, 1]), 2, verbose=0, callbacks=[explore])
-print(len(explore.records))
+for path in sys.argv[1:]:
+    model = dsl_tf.load_model(path)
+    found = model.predict(rows, verbose=0).item()
+    kinds = type(model.optimizer).__name__, type(model.layers[-3]).__name__
+    explore = dsl_tf.DynamicSparseTraining(0.5, 1, end_step=10)
+    model.fit(np.tile(rows, [4, 1]), np.ones([4, 1]), 2, verbose=0, callbacks=[explore])
+    print(found, *kinds, len(explore.records))
 """
 
 
@@ -38,27 +39,25 @@ def _model(functional):
             outputs = layer(outputs)
         model = keras.Model(inputs, outputs)
     model.compile(dsl_tf.LazyAdam(0.1), "mse")
+    model.fit(np.array([[1, 2, 3]]), np.ones([1, 1]), verbose=0)
     return model
 
 
-@pytest.mark.parametrize(
-    ("name", "functional"),
-    [("m.keras", False), ("m.keras", True), ("m.h5", False), ("m", False)],
-)
-def test_another_process_reads_it(tmp_path, name, functional):
+def test_another_process_reads_them(tmp_path):
     """Keras alone did not know the layers, or made others of a SavedModel."""
-    model = _model(functional)
-    model.fit(np.array([[1, 2, 3]]), np.ones([1, 1]), verbose=0)
-    path = str(tmp_path / name)
-    if name.endswith(".h5"):
-        with pytest.warns(UserWarning, match="HDF5"):
-            keras.saving.save_model(model, path)
-    else:
-        model.save(path)
-    command = [sys.executable, "-c", READER, path]
+    sequential, functional = _model(False), _model(True)
+    paths = [str(tmp_path / name) for name in ("f.keras", "s.keras", "s.h5", "s")]
+    functional.save(paths[0])
+    sequential.save(paths[1])
+    with pytest.warns(UserWarning, match="HDF5"):
+        sequential.save(paths[2])
+    sequential.save(paths[3])
+    command = [sys.executable, "-c", READER, *paths]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    outputs, kinds, explored = said.strip().split("\n")[-3:]
-    expected = model.predict(np.array([[1, 2, 3]]), verbose=0)[0, 0]
-    assert float(outputs) == pytest.approx(float(expected), rel=1e-5)
-    assert kinds == "LazyAdam True"
-    assert int(explored) == 2
+    lines = [line.split() for line in said.strip().split("\n")[-4:]]
+    for model, (found, *kinds) in zip(
+        [functional, *3 * [sequential]], lines, strict=True
+    ):
+        expected = model.predict(np.array([[1, 2, 3]]), verbose=0).item()
+        assert float(found) == pytest.approx(expected, rel=1e-5)
+        assert kinds == ["LazyAdam", "SparseEmbedding", "2"]
