@@ -2,6 +2,7 @@
 
 import dataclasses
 import html.parser
+import json
 
 import pandas as pd
 import pytest
@@ -56,6 +57,19 @@ def test_the_page_needs_nothing_beside_it_and_says_what_failed(shown):
     assert "none could not be made" in text
     assert "Received: no such metric." in text
     assert "Backward:" in text  # how multiply-accumulates are counted
+
+
+def test_runs_without_validation_are_told(study, places, finish, tmp_path):
+    for place in places:
+        finish(place)
+    arguments = tmp_path / "study", "small-full", study, places, {}
+    assert "epochs are chosen on validation" in page.write(*arguments).read_text()
+    file = places[0].folder / "metrics.json"
+    metrics = json.loads(file.read_text()) | {"valid": {}}
+    file.write_text(json.dumps(metrics))
+    text = page.write(*arguments).read_text()
+    assert "epochs are chosen on validation" not in text
+    assert "they take their last epoch" in text
 
 
 def test_files(shown, tmp_path):
