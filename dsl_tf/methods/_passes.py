@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from ml_collections import config_dict
+from rich.text import Text
 
 from dsl_tf.accounting.cost import untrained
 from dsl_tf.accounting.macs import NO_MACS, TrainingMacs
@@ -78,9 +79,8 @@ class Passes(abc.ABC):
         """Say a line to the user, and to whoever reads the run's numbers."""
         self.warnings.append(text)
         if not self.finished:
-            self._task.console.print(
-                f"[yellow]Warning:[/] {text}", highlight=False, soft_wrap=True
-            )
+            told = Text.assemble(("Warning:", "yellow"), f" {text}")
+            self._task.console.print(told, soft_wrap=True)
 
     @property
     def refits(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import tf_keras as keras
 from ml_collections import config_dict
+from rich.text import Text
 
 from dsl_tf.accounting import cost, size
 from dsl_tf.accounting.macs import TrainingMacs
@@ -172,9 +173,8 @@ class Training(Passes):
         self._accepted = True
         self._task.accept(model)
         for finding in model.findings:
-            self._task.console.print(
-                f"[yellow]Warning:[/] {finding}", highlight=False, soft_wrap=True
-            )
+            told = Text.assemble(("Warning:", "yellow"), f" {finding}")
+            self._task.console.print(told, soft_wrap=True)
 
 
 def _measured(make: Callable[[], T]) -> tuple[T, float, int]:
