@@ -129,6 +129,7 @@ def copy_weight(
         new = slots.find(target_optimizer, target.values)
         _check_equal(len(old), len(new), "moments of a weight")
         pairs += zip(old, new, strict=True)
+        target.moments_of = None  # not those of the mask that it had
     target.assign(
         source.mask_blocks(),
         ((new, _blocks(source, old)) for old, new in pairs),

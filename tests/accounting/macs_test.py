@@ -5,6 +5,7 @@ from dsl_tf.accounting import macs
 from dsl_tf.accounting.macs import TrainingMacs
 from dsl_tf.backbones import mf
 from dsl_tf.layers.tables import DenseTables, SparseTables
+from dsl_tf.optimizers import LazyAdam
 from dsl_tf.types import LayerMacs, RowShares, StepSize
 
 LAYERS = {
@@ -73,3 +74,19 @@ def test_gradients_of_positions_without_a_weight_by_hand():
     expected = 6 * ((1 - u) * i + u * (1 - i)).sum()
     assert abs(macs.elsewhere(model, size) - expected) <= 2  # each is rounded
     assert expected > 6
+
+
+def test_lazy_updates_are_of_the_rows_that_steps_take_in_by_hand():
+    """A user of 1.5 weights and an item of .75, of the five that there are."""
+    model = mf.MF(2, 4, DenseTables(2, 4), 2)
+    macs.of_layers(model)
+    users, items = [[1, 1], [0, 0]], [[1, 1], [1, 0], [0, 0], [0, 0]]
+    for table, rows in zip(model.trainable_variables, (users, items), strict=True):
+        table.assign(np.array(rows, np.float32))
+    model.compile(LazyAdam(0.01))
+    quarters = np.full(4, 0.25)
+    model.shares = RowShares(np.array([0.75, 0.25]), quarters, quarters, quarters)
+    taken = macs.updates(model, 1, StepSize(users=1, items=1, pairs=1, positives=1))
+    assert [each.optimizer for each in taken.values()] == [
+        round(macs.OPTIMIZER_MACS * weights * 2.25 / 5) for weights in (4, 8)
+    ]
