@@ -1,10 +1,7 @@
 """The files that a run writes beside its model: what was measured of it."""
 
-import importlib.metadata
 import json
-import platform
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import config_dict
 
-import dsl_tf
+from dsl_tf import provenance
 from dsl_tf.accounting import cost
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.evaluation import protocols, references
@@ -27,14 +24,6 @@ from dsl_tf.types import RankingResult, Split
 CONFIG, METRICS, COST = "config.json", "metrics.json", cost.FILE
 HISTORY, PER_USER, SPARSITY = "history.csv", "per_user.npz", "sparsity.npz"
 
-_PACKAGES = (
-    "tensorflow",
-    "tf_keras",
-    "tensorflow-recommenders",
-    "tensorflow-model-optimization",
-    "numpy",
-    "pandas",
-)
 #: Rows and columns of the heat map of weights; tables share the columns.
 _HEAT_MAP = (200, 128)
 #: Rows in memory in their dense form.
@@ -45,14 +34,9 @@ def settings(
     config: config_dict.ConfigDict, split: Split, seed: int, command: str
 ) -> dict[str, Any]:
     """The content of `config.json`."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "config": json.loads(config.to_json_best_effort()),
-        "versions": {
-            "dsl_tf": dsl_tf.__version__,
-            "python": platform.python_version(),
-            **versions,
-        },
+        "versions": provenance.versions(),
         "seed": seed,
         "data": {
             "name": split.name,
@@ -65,7 +49,7 @@ def settings(
             "fingerprint": split.fingerprint(),
             "warnings": list(split.warnings),
         },
-        "git_commit": _git_commit(),
+        "git_commit": provenance.git_commit(),
         "command": command,
     }
 
@@ -227,21 +211,3 @@ def gather(folder: Path, members: list[Path]) -> None:
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def _git_commit() -> str | None:
-    """The commit of this package's own repository, if it runs from one."""
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():  # installed, maybe inside another's
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

@@ -15,7 +15,7 @@ The exit code is 0, 1 where cells failed, 2 for a user's mistake, 130 for Ctrl-C
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import rich.console
@@ -25,7 +25,7 @@ from rich.text import Text
 from dsl_tf import command_line, environment, locks
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
-from dsl_tf.studies import forecast, gathered, grid, page, plan, runner
+from dsl_tf.studies import forecast, gathered, grid, page, plan, runner, taken
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Planned, Planner
 from dsl_tf.studies.remaining import Remaining
@@ -81,8 +81,9 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
         place.check()
     page.check(name, study, places)
     todo = [place for place in places if place.cell.name in chosen]
+    found = taken.alike(todo, Path(values.runs)) if values.runs else {}
     if values.dry_run:
-        _print_plan(todo, values.jobs, console)
+        _print_plan(todo, found, values.jobs, console)
         return 0
     compared: gathered.Known = {}
     written = time.monotonic()
@@ -96,6 +97,7 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
             written = time.monotonic()
 
     with locks.held(root):
+        taken.take(todo, found, console)
         try:
             with forecast.planning(
                 values.config, values.set, seeds, values.tuned, todo
@@ -131,7 +133,10 @@ def _say_tuned(
 
 
 def _print_plan(
-    places: Sequence[Place], jobs: int, console: rich.console.Console
+    places: Sequence[Place],
+    found: Mapping[str, Path],
+    jobs: int,
+    console: rich.console.Console,
 ) -> None:
     planner = Planner(places)
     rows: list[list[str]] = []
@@ -142,9 +147,9 @@ def _print_plan(
             name = place.cell.name
             status.update(f"Planning {number} of {len(places)}: {name} …")
             planned = planner.plan_or_error(place.cell)
-            row = [name, str(place.status)]
+            row = [name, "in --runs" if name in found else str(place.status)]
             if isinstance(planned, Planned):
-                if place.status is not Status.DONE:
+                if place.status is not Status.DONE and name not in found:
                     left.append(planned.seconds / 60)
                     macs += planned.macs
                 row += [f"{planned.passes}", tables.macs(planned.macs)]
@@ -229,6 +234,14 @@ def _define() -> flags.FlagValues:
         True,
         "Train a pass that several cells take alike once, such as the dense one that "
         "is then pruned; its seconds and memory count in each of them.",
+        **where,
+    )
+    flags.DEFINE_string(
+        "runs",
+        None,
+        "Folder with other studies or runs, such as studies: a finished run that has "
+        "the config and the seed of a cell, made by the same code, is copied in place "
+        "of making it again.",
         **where,
     )
     flags.DEFINE_string(

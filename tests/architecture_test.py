@@ -15,6 +15,7 @@ FLOORS = {
     "dsl_tf.files": 0,
     "dsl_tf.locks": 0,
     "dsl_tf.plugins": 0,
+    "dsl_tf.provenance": 0,
     "dsl_tf.streams": 0,
     "dsl_tf.types": 0,
     "dsl_tf.data": 1,

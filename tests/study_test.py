@@ -1,5 +1,6 @@
 """Cells are run, each in a process of its own, as a user does it."""
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import time
 import pandas as pd
 import pytest
 
-from dsl_tf import locks, study
+from dsl_tf import locks, provenance, study
 from dsl_tf.studies import grid, plan
 from dsl_tf.studies.cells import Place
 from dsl_tf.tuning.best import Best
@@ -173,6 +174,32 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
     assert "1 of 3 would fail: `method.quantised.bits` must be one of" in said
     assert "mf-own-quantised-seed0" in said
     assert "minutes are left" in said
+
+
+def test_runs_of_another_study_are_taken(config, tmp_path, capsys, write_run):  # noqa: F811
+    other = tmp_path / "studies" / "other"
+    cells = grid.cells(plan.read(f"{config}:quick")[1])
+    for cell in cells:
+        folder = Place(other, cell).folder
+        write_run(folder, config=cell.settings())
+        (folder / "report.html").write_text("")
+        settings = json.loads((folder / "config.json").read_text())
+        settings["versions"] = provenance.versions()
+        settings["git_commit"] = provenance.git_commit()
+        (folder / "config.json").write_text(json.dumps(settings))
+    root = tmp_path / "out"
+    arguments = [f"--config={config}:quick", f"--output_dir={root}"]
+    arguments += [f"--runs={other.parent}"]
+    code, said = _run(capsys, *arguments, "--only=mf-own-dense-*", "--dry_run")
+    assert code == 0
+    assert "in --runs" in said
+    assert "about 0 minutes are left" in said
+    assert not root.exists()
+    code, said = _run(capsys, *arguments)
+    assert code == 0
+    assert said.count("taken  mf-own-") == 3
+    assert "3 of 3 cells done" in said
+    assert "begun" not in said
 
 
 def test_searches_are_told_with_what_they_serve(config, small_csv, tmp_path, capsys):

@@ -33,7 +33,7 @@ def get_config(size: str = "full") -> Study:
                 "sparsity.target": (0.5, 0.8),
             },
         ),
-        keys=base.NO_FILES,
+        keys=base.NO_FILES | base.NO_PATIENCE,
         exhibits=[
             Popularity(
                 f"figure4_{backbone}_{name}_{sparsity:g}{'_heat_map' * heat_map}",

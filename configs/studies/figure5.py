@@ -37,7 +37,7 @@ def get_config(size: str = "full") -> Study:
         ),
         keys={
             **base.NO_FILES,
-            "train.patience": 0,
+            **base.NO_PATIENCE,
             **({"train.epochs": 12} if quick else {}),
         },
         exhibits=[

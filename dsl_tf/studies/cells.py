@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from ml_collections import config_dict
 
 from dsl_tf import config_files
 from dsl_tf.errors import UserError
-from dsl_tf.files import write_json
+from dsl_tf.files import replacing, write_json
 from dsl_tf.studies.grid import Cell
 
 #: What a run writes first, and last.
-_FIRST, _LAST = "config.json", "report.html"
+FIRST, LAST = "config.json", "report.html"
+
+#: What is beside a run: its instructions, and where it was copied from.
+_COUNTS, _SOURCE = "perf", "source.json"
 
 
 class Status(enum.StrEnum):
@@ -47,21 +51,26 @@ class Place:
     @property
     def log(self) -> Path:
         """What its process printed."""
-        return self.root / "cells" / f"{self.cell.name}.log"
+        return _beside(self.folder, "log")
 
     @property
     def counts(self) -> Path:
         """Instructions that its processes took, see `instructions`."""
-        return self.root / "cells" / f"{self.cell.name}.perf"
+        return _beside(self.folder, _COUNTS)
+
+    @property
+    def source(self) -> str:
+        """The run of another study that it was copied from; "" where it was made."""
+        return source(self.folder)
 
     @property
     def status(self) -> Status:
         """How far it is; a failure counts until the cell is begun again."""
-        if (self.folder / _LAST).is_file():
+        if (self.folder / LAST).is_file():
             return Status.DONE
         if self._failure.is_file():
             return Status.FAILED
-        begun = (self.folder / _FIRST).is_file()
+        begun = (self.folder / FIRST).is_file()
         return Status.BEGUN if begun else Status.WAITING
 
     @property
@@ -84,21 +93,31 @@ class Place:
         Raises:
           UserError: it has another config.
         """
-        file = self.folder / _FIRST
+        file = self.folder / FIRST
         if not file.is_file():
             return
-        recorded = json.loads(file.read_text("utf-8"))["config"]
-        # A run may be older than a key of the config, whose default it then had; of a
-        # key of its model the default is not known.
-        recorded = json.loads(config_files.completed(recorded).to_json_best_effort())
-        before, now = map(_flat, (recorded, self.cell.settings()))
+        before = effective(json.loads(file.read_text("utf-8"))["config"])
+        now = effective(self.cell.settings())
         for key in before:
-            if _read(key, now["method.name"]) and before[key] != now.get(key):
+            if before[key] != now.get(key):
                 raise UserError(
                     f"{self.folder} must hold a run of this study, whose `{key}` is "
                     f"{now.get(key)!r}; delete it, or use another --output_dir. "
                     f"Received: {before[key]!r}."
                 )
+
+    def take(self, other: Path) -> None:
+        """Copy a finished run of another study here, with where it came from.
+
+        Args:
+          other: its run folder.
+        """
+        self.begin()
+        write_json(self._source, {"folder": source(other) or str(other)})
+        if (counts := _beside(other, _COUNTS)).is_file():
+            shutil.copy(counts, self.counts)
+        with replacing(self.folder) as partial:
+            shutil.copytree(other, partial)
 
     def begin(self) -> int:
         """Forget a failure, and what a run took that is not there any more.
@@ -110,8 +129,9 @@ class Place:
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._failure.unlink(missing_ok=True)
-        if not (self.folder / _FIRST).is_file():
+        if not (self.folder / FIRST).is_file():
             self.counts.unlink(missing_ok=True)
+            self._source.unlink(missing_ok=True)
         return self.log.stat().st_size if self.log.is_file() else 0
 
     def fail(self, exit_code: int, since: int = 0) -> None:
@@ -129,8 +149,36 @@ class Place:
         write_json(self._failure, {"exit_code": exit_code, "error": error})
 
     @property
+    def _source(self) -> Path:
+        return _beside(self.folder, _SOURCE)
+
+    @property
     def _failure(self) -> Path:
-        return self.root / "cells" / f"{self.cell.name}.failed.json"
+        return _beside(self.folder, "failed.json")
+
+
+def source(folder: Path) -> str:
+    """The run that one in a study was copied from; "" where it was made there."""
+    file = _beside(folder, _SOURCE)
+    if not file.is_file():
+        return ""
+    return str(json.loads(file.read_text("utf-8"))["folder"])
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f"{folder.name}.{what}")
+
+
+def effective(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run looks at of the config that it records, by dotted keys.
+
+    A run may be older than a key of the config, whose default it then had; of a key of
+    its model the default is not known.
+    """
+    # As JSON has it, which knows no tuples.
+    whole = json.loads(config_files.completed(recorded).to_json_best_effort())
+    flat = config_files.flatten(config_dict.ConfigDict(whole))
+    return {key: flat[key] for key in flat if _read(key, flat["method.name"])}
 
 
 def _read(key: str, method: str) -> bool:
@@ -138,7 +186,3 @@ def _read(key: str, method: str) -> bool:
     node, *names = key.split(".")
     of_method = node == "method" and len(names) > 1
     return not of_method or names[0] == method.replace("-", "_")
-
-
-def _flat(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    return config_files.flatten(config_dict.ConfigDict(recorded))

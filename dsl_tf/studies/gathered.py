@@ -99,6 +99,8 @@ def frame(
         if run is not None:
             row |= _numbers(run) | {"instructions": _instructions(place, run)}
             warnings = list(run.metrics.get("warnings", []))
+            if place.source:
+                warnings.append(f"Made and measured in {place.source}.")
             other = dense.get(_family(place))
             if other is not None and _data(run) != _data(other):
                 warnings.append("Its data are not those of the dense cell any more.")
