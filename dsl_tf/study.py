@@ -81,9 +81,9 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
         place.check()
     page.check(name, study, places)
     todo = [place for place in places if place.cell.name in chosen]
-    found = taken.alike(todo, Path(values.runs)) if values.runs else {}
+    elsewhere = taken.alike(todo, Path(values.runs)) if values.runs else {}
     if values.dry_run:
-        _print_plan(todo, found, values.jobs, console)
+        _print_plan(todo, elsewhere, values.jobs, console)
         return 0
     compared: gathered.Known = {}
     written = time.monotonic()
@@ -97,7 +97,7 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
             written = time.monotonic()
 
     with locks.held(root):
-        taken.take(todo, found, console)
+        taken.take(todo, elsewhere, console)
         try:
             with forecast.planning(
                 values.config, values.set, seeds, values.tuned, todo
