@@ -26,6 +26,7 @@ _DISK_ERRORS = {
     errno.EACCES: "No permission",
     errno.EPERM: "No permission",
     errno.EROFS: "The folder is read-only",
+    errno.ENAMETOOLONG: "The name is too long for the file system",
     errno.ENOENT: "No such file or folder",
     errno.ENOTDIR: "A file stands where a folder is needed",
     errno.EEXIST: "A file stands where a folder is needed",

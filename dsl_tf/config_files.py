@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import importlib
 import inspect
+import json
 import re
 import runpy
 import traceback
@@ -170,6 +171,25 @@ def completed(values: Mapping[str, Any]) -> config_dict.ConfigDict:
                 node = node[section]
             node[name] = default
     return config
+
+
+def effective(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run looks at of a config as a run records it, by dotted keys.
+
+    A run may be older than a key of the config, whose default it then had. Of methods'
+    settings it has its own method's.
+    """
+    # As JSON has it, which knows no tuples.
+    whole = json.loads(completed(recorded).to_json_best_effort())
+    flat = flatten(config_dict.ConfigDict(whole))
+    own = flat["method.name"].replace("-", "_")
+    return {key: flat[key] for key in flat if _of_method(key) in (None, own)}
+
+
+def _of_method(key: str) -> str | None:
+    """The method that a key is a setting of, if it is one."""
+    node, *names = key.split(".")
+    return names[0] if node == "method" and len(names) > 1 else None
 
 
 def check_names(values: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from dsl_tf.export import artefacts, saved_model
 from dsl_tf.export.frozen import freeze
 from dsl_tf.export.saved_model import ServingModule
 from dsl_tf.methods import base as methods
+from dsl_tf.provenance import read as read_settings
 from dsl_tf.reports import html, runs, tables
 from dsl_tf.training.evaluator import Evaluator
 from dsl_tf.training.shared import SharedPasses
@@ -280,7 +281,7 @@ def _restore(
     folder: Path, console: rich.console.Console
 ) -> tuple[config_dict.ConfigDict, Split, methods.Trained]:
     """The config, the split and the trained model of a finished run."""
-    settings = run_folder.read_settings(folder)
+    settings = read_settings(folder)
     config = config_files.completed(settings["config"])
     split = _load(config, console)
     run_folder.check_fingerprint(settings, split, folder)

@@ -44,6 +44,19 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """`held`, once nobody else holds the folder, however long that takes."""
+    with contextlib.ExitStack() as turn:
+        while True:
+            try:
+                turn.enter_context(held(folder))
+                break
+            except UserError:
+                time.sleep(_EVERY)
+        yield
+
+
 def wait(folder: Path, seconds: float) -> None:
     """Wait until nobody holds a folder, or so many seconds have gone by."""
     end = time.monotonic() + seconds

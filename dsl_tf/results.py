@@ -21,7 +21,7 @@ from dsl_tf.training.evaluator import selection_metric
 from dsl_tf.training.state import TrainingState
 from dsl_tf.types import RankingResult, Split
 
-CONFIG, METRICS, COST = "config.json", "metrics.json", cost.FILE
+CONFIG, METRICS, COST = provenance.FILE, "metrics.json", cost.FILE
 HISTORY, PER_USER, SPARSITY = "history.csv", "per_user.npz", "sparsity.npz"
 
 #: Rows and columns of the heat map of weights; tables share the columns.
@@ -37,6 +37,7 @@ def settings(
     return {
         "config": json.loads(config.to_json_best_effort()),
         "versions": provenance.versions(),
+        "code": provenance.code(),
         "seed": seed,
         "data": {
             "name": split.name,

@@ -10,8 +10,8 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from dsl_tf import plugins, results
-from dsl_tf.config_files import completed, flatten
+from dsl_tf import plugins, provenance, results
+from dsl_tf.config_files import effective
 from dsl_tf.errors import UserError
 from dsl_tf.export import artefacts
 from dsl_tf.methods.base import CHECKPOINTS
@@ -61,7 +61,7 @@ def found_members(folder: Path) -> list[Path]:
     ]
     if not folders:
         return []
-    return members(folder, read_settings(folders[0])["config"]["seeds"])
+    return members(folder, provenance.read(folders[0])["config"]["seeds"])
 
 
 def claim(
@@ -83,7 +83,7 @@ def claim(
     there = found_members(folder)
     begun = [each for each in there if (each / results.CONFIG).exists()]
     for each in begun:
-        before = read_settings(each)["config"]
+        before = provenance.read(each)["config"]
         if resume:
             _check_config(before, json.loads(config.to_json_best_effort()))
     if begun and not (resume or overwrite):
@@ -111,27 +111,6 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The content of a run's `config.json`.
-
-    Raises:
-      UserError: there is none, or it is no run's.
-    """
-    file = folder / results.CONFIG
-    try:
-        settings: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        if {"config", "seed", "data"} <= settings.keys():
-            return settings
-    except FileNotFoundError:
-        raise UserError(f"A run must be in the folder. Received: {folder}.") from None
-    except (ValueError, AttributeError):
-        pass
-    raise UserError(
-        "The config.json in a run's folder must be that of a run, whole. "
-        f"Received: {file}."
-    )
-
-
 def record(settings: dict[str, Any], folder: Path) -> None:
     """Write `config.json`, or refuse to go on with other data.
 
@@ -139,7 +118,7 @@ def record(settings: dict[str, Any], folder: Path) -> None:
       UserError: the folder's run was begun with other data.
     """
     if (folder / results.CONFIG).exists():
-        _check_data(settings["data"], read_settings(folder)["data"], folder)
+        _check_data(settings["data"], provenance.read(folder)["data"], folder)
     else:
         results.write(folder, results.CONFIG, settings)
 
@@ -188,7 +167,7 @@ def check_teacher(
     if not found:
         return
     folder = Path(found)
-    settings = read_settings(folder)
+    settings = provenance.read(folder)
     of_teacher = settings["config"]["method"]["name"]
     if of_teacher != "dense":
         raise UserError(
@@ -213,9 +192,8 @@ def check_teacher(
 
 
 def _check_config(before: dict[str, Any], now: dict[str, Any]) -> None:
-    # A run may be older than a key of the config, whose default it then had.
-    old, new = _flat(json.loads(completed(before).to_json_best_effort())), _flat(now)
-    for key in sorted(old.keys() | new.keys()):
+    old, new = effective(before), effective(now)
+    for key in ("method.name", *sorted(old.keys() | new.keys())):
         if old.get(key) != new.get(key):
             raise UserError(
                 f"`--resume` needs the config of the run. `{key}` was "
@@ -244,7 +222,3 @@ def _delete_run(folder: Path) -> None:
                 path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _flat(nested: dict[str, Any]) -> dict[str, Any]:
-    return flatten(config_dict.ConfigDict(nested))

@@ -25,7 +25,7 @@ from rich.text import Text
 from dsl_tf import command_line, environment, locks
 from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
-from dsl_tf.studies import forecast, gathered, grid, page, plan, runner, taken
+from dsl_tf.studies import compared, forecast, grid, page, plan, runner, taken
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import Planned, Planner
 from dsl_tf.studies.remaining import Remaining
@@ -72,7 +72,7 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     chosen = {cell.name for cell in grid.only(cells, values.only or ["*"])}
     root = Path(values.output_dir or f"studies/{name}")
     places = [Place(root, cell) for cell in cells]
-    if seeds and (others := _seeds_of_runs(root) - {*seeds}):
+    if others := _seeds_of_runs(root) - {*(seeds or study.seeds)}:
         found = grid.cells(study, values.set, sorted(others), searches)
         known = {cell.name for cell in cells}
         more = [Place(root, cell) for cell in found if cell.name not in known]
@@ -83,30 +83,32 @@ def _study(values: flags.FlagValues, console: rich.console.Console) -> int:
     todo = [place for place in places if place.cell.name in chosen]
     elsewhere = taken.alike(todo, Path(values.runs)) if values.runs else {}
     if values.dry_run:
-        _print_plan(todo, elsewhere, values.jobs, console)
+        _print_plan(places, todo, elsewhere, values.jobs, console)
         return 0
-    compared: gathered.Known = {}
+    comparisons: compared.Known = {}
     written = time.monotonic()
 
     def finished() -> None:
         nonlocal written
         if time.monotonic() - written < _PAGE_EVERY:
-            page.write_results(root, name, places, compared)
+            page.write_results(root, name, places, comparisons)
         else:
-            page.write(root, name, study, places, compared)
+            page.write(root, name, study, places, comparisons)
             written = time.monotonic()
 
     with locks.held(root):
         taken.take(todo, elsewhere, console)
         try:
+            order = runner.in_order(todo, values.jobs)
             with forecast.planning(
-                values.config, values.set, seeds, values.tuned, todo
+                values.config, values.set, values.tuned, places, order
             ) as planned:
-                left = Remaining(todo, values.jobs, planned)
+                more = [p for p in places if p.cell.name not in chosen]
+                left = Remaining(todo, values.jobs, planned, more)
                 shared = root / "passes" if values.share_passes else None
                 runner.run(todo, values.jobs, left, console, finished, shared)
         finally:
-            shown = page.write(root, name, study, places, compared)
+            shown = page.write(root, name, study, places, comparisons)
     failed = [place for place in todo if place.status is Status.FAILED]
     for place in failed:
         line = f"failed  {place.cell.name}: {place.error} (log: {place.log})"
@@ -134,6 +136,7 @@ def _say_tuned(
 
 def _print_plan(
     places: Sequence[Place],
+    todo: Sequence[Place],
     found: Mapping[str, Path],
     jobs: int,
     console: rich.console.Console,
@@ -143,9 +146,9 @@ def _print_plan(
     left, macs = [], 0
     refused: dict[str, list[str]] = {}
     with console.status("Planning …") as status:
-        for number, place in enumerate(places, 1):
+        for number, place in enumerate(todo, 1):
             name = place.cell.name
-            status.update(f"Planning {number} of {len(places)}: {name} …")
+            status.update(f"Planning {number} of {len(todo)}: {name} …")
             planned = planner.plan_or_error(place.cell)
             row = [name, "in --runs" if name in found else str(place.status)]
             if isinstance(planned, Planned):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from dsl_tf import config_files, results, run_folder
+from dsl_tf import config_files, provenance, results, run_folder
 from dsl_tf.errors import UserError
 from dsl_tf.methods import rkd
 
@@ -89,7 +89,7 @@ def test_another_config_is_refused_by_its_key(
 
 def test_other_data_are_refused(config, begin, tmp_path, small_split):
     begin(tmp_path)
-    settings = run_folder.read_settings(tmp_path)
+    settings = provenance.read(tmp_path)
     run_folder.check_fingerprint(settings, small_split, tmp_path)
     settings["data"]["fingerprint"] = "0" * 64
     with pytest.raises(UserError, match="begun with: demo, sha256 000000000000…"):
@@ -212,9 +212,19 @@ def test_record_keeps_what_was_there(begin, config, small_split, tmp_path):
     begin(tmp_path)
     settings = results.settings(config, small_split, 0, "another command")
     run_folder.record(settings, tmp_path)
-    assert run_folder.read_settings(tmp_path)["command"] == "command"
+    assert provenance.read(tmp_path)["command"] == "command"
     written = json.loads((tmp_path / "config.json").read_text())
     assert written["config"]["model"]["mlp_layers"] == [16, 8]
     assert written["data"]["fingerprint"] == small_split.fingerprint()
     assert written["seed"] == 0
     assert np.all([name in written["versions"] for name in ("tensorflow", "numpy")])
+
+
+def test_settings_of_other_methods_may_change(config, begin, tmp_path):
+    """A study that sets one method's for all cells could not go on with the others."""
+    begin(tmp_path)
+    config.method.lottery_ticket.share = 0.5
+    run_folder.claim(tmp_path, config, resume=True, overwrite=False)
+    config.method.name = "lottery_ticket"
+    with pytest.raises(UserError, match=r"`method\.name` was 'dsl'"):
+        run_folder.claim(tmp_path, config, resume=True, overwrite=False)

@@ -11,7 +11,7 @@ import time
 import pandas as pd
 import pytest
 
-from dsl_tf import locks, provenance, study
+from dsl_tf import data, locks, provenance, study
 from dsl_tf.studies import grid, plan
 from dsl_tf.studies.cells import Place
 from dsl_tf.tuning.best import Best
@@ -179,13 +179,15 @@ def test_a_dry_run_runs_nothing(config, tmp_path, capsys):
 def test_runs_of_another_study_are_taken(config, tmp_path, capsys, write_run):  # noqa: F811
     other = tmp_path / "studies" / "other"
     cells = grid.cells(plan.read(f"{config}:quick")[1])
+    split = data.load_split(cells[0].config.data).fingerprint()
     for cell in cells:
         folder = Place(other, cell).folder
         write_run(folder, config=cell.settings())
         (folder / "report.html").write_text("")
         settings = json.loads((folder / "config.json").read_text())
         settings["versions"] = provenance.versions()
-        settings["git_commit"] = provenance.git_commit()
+        settings["code"] = provenance.code()
+        settings["data"]["fingerprint"] = split
         (folder / "config.json").write_text(json.dumps(settings))
     root = tmp_path / "out"
     arguments = [f"--config={config}:quick", f"--output_dir={root}"]
@@ -238,6 +240,12 @@ def test_other_seeds_stay_on_the_page(config, tmp_path, capsys, write_run):  # n
     done = results[results["status"] == "done"]
     assert sorted(done["seed"]) == [0, 0, 1, 1, 12, 12]
     assert list(results[results["status"] != "done"]["seed"]) == [1]
+    # Nor does the command without `--seeds` take off what others were run with it.
+    code, said = _run(capsys, *arguments, "--only=*-dense-*0")
+    assert code == 0
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    done = results[results["status"] == "done"]
+    assert sorted(done["seed"]) == [0, 0, 1, 1, 12, 12]
 
 
 @pytest.mark.parametrize(

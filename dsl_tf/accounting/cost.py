@@ -29,7 +29,7 @@ class PassCost:
     Attributes:
       name: what the method calls it.
       steps: optimiser steps.
-      epochs: validations, where it validates.
+      epochs: that it finished.
       seconds: wall time, validation included, over every resume.
       peak_rss_bytes: the most memory of the process in the pass; where the
         system cannot tell (not Linux), since its start.

@@ -1,12 +1,16 @@
 """Downloads from official sources, checked, into Keras's cache folder."""
 
+import hashlib
+import os
 import pathlib
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tf_keras as keras
 
+from dsl_tf import locks
 from dsl_tf.errors import UserError
 
 #: Seconds without an answer after which a connection is given up.
@@ -18,7 +22,7 @@ def fetch(url: str, name: str, checksum: str) -> pathlib.Path:
 
     It lies in `~/.keras/datasets/dsl_tf` (or under KERAS_HOME). The checksum is
     compared at every call, so a partial file of a killed download is fetched
-    anew, never used.
+    anew, never used. Of several processes one downloads it, and the others wait.
 
     Args:
       url: where the file is.
@@ -30,7 +34,7 @@ def fetch(url: str, name: str, checksum: str) -> pathlib.Path:
     """
     folder, _, filename = name.rpartition("/")
     try:
-        with _timeout(TIMEOUT):
+        with _timeout(TIMEOUT), locks.in_turn(_turn(url)):
             path = keras.utils.get_file(
                 filename,
                 url,
@@ -55,6 +59,12 @@ OTHERWISE = (
     "Or name a folder that holds the data sets: --config.data.root=DIR or the "
     "variable DSL_TF_DATA."
 )
+
+
+def _turn(url: str) -> pathlib.Path:
+    """The folder that is held while this user downloads from an address."""
+    name = hashlib.sha256(f"{os.getuid()} {url}".encode()).hexdigest()
+    return pathlib.Path(tempfile.gettempdir()) / f"dsl_tf-{name[:16]}.fetching"
 
 
 @contextmanager

@@ -28,13 +28,19 @@ from dsl_tf.methods._models import make_backbone
 from dsl_tf.methods._narrow import narrowed, widths
 from dsl_tf.types import Split
 
-#: From the whole config, a split and a seed to keys of the config, with dots, and their
-#: values; `budget.format` is one of them.
-WithinBytes = Callable[[config_dict.ConfigDict, Split, int], dict[str, Any]]
+#: From the whole config, a split, a seed and what was found of the rest of files to
+#: keys of the config, with dots, and their values; `budget.format` is one of them.
+WithinBytes = Callable[
+    [config_dict.ConfigDict, Split, int, Rests | None], dict[str, Any]
+]
 
 
 def picked(
-    config: config_dict.ConfigDict, method: ModuleType, split: Split, seed: int
+    config: config_dict.ConfigDict,
+    method: ModuleType,
+    split: Split,
+    seed: int,
+    rests: Rests | None = None,
 ) -> dict[str, Any]:
     """What `budget.bytes` picks.
 
@@ -43,6 +49,9 @@ def picked(
       method: the module of a method; its `within_bytes` picks.
       split: what is trained on.
       seed: of the run.
+      rests: what was found of the rest of files so far, where some bytes more or less
+        do not matter, as in a plan: what is found goes there too. Such rests are of
+        models that differ in their widths alone.
 
     Raises:
       UserError: the method, the backbone or the formats have no use for a budget; or
@@ -54,11 +63,14 @@ def picked(
             "`budget.bytes` needs a method that can be held to a number of bytes: "
             f"{', '.join(_known())}. Received: method.name={config.method.name}."
         )
-    return within_bytes(config, split, seed)
+    return within_bytes(config, split, seed, rests)
 
 
 def by_sparsity(
-    config: config_dict.ConfigDict, split: Split, seed: int
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    rests: Rests | None = None,
 ) -> dict[str, Any]:
     """Fewer weights, in rows as wide as leaves `budget.least_density` of them.
 
@@ -70,13 +82,14 @@ def by_sparsity(
     check_keys(
         "budget", config.budget, least_density=(0 < density <= 1, "above 0, at most 1")
     )
-    limit, formats, rests = config.budget.bytes, _formats(config), Rests()
+    limit, formats = config.budget.bytes, _formats(config)
+    exact, rests = rests is None, Rests() if rests is None else rests
     tried: list[DeviceSizes] = []
     for changes, narrower in _halvings(config):
         sizes = _sizes(narrower, split, seed, rests)
         tried = [*tried[-1:], sizes]
         if sizes.propagated or _first_dense(sizes, formats, limit) is not None:
-            share, name = _widest(config, split, seed, formats, rests)
+            share, name = _widest(config, split, seed, formats, rests, exact)
             narrow = _changes(narrowed(config, share)) if share < 1 else {}
             return {**narrow, "budget.format": name, "sparsity.target": 0.0}
         coding, least = _coding(formats[-1]), max(1, int(density * sizes.positions))
@@ -94,13 +107,23 @@ def by_sparsity(
     raise _too_small(config, min(sizes.file(coding, least), *smallest))
 
 
-def by_width(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
+def by_width(
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    rests: Rests | None = None,
+) -> dict[str, Any]:
     """Fewer columns: `sparsity.target` is their share that goes."""
-    share, name = _widest(config, split, seed, _formats(config))
+    share, name = _widest(config, split, seed, _formats(config), rests, rests is None)
     return {"budget.format": name, "sparsity.target": 1.0 - share}
 
 
-def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str, Any]:
+def by_bits(
+    config: config_dict.ConfigDict,
+    split: Split,
+    seed: int,
+    rests: Rests | None = None,
+) -> dict[str, Any]:
     """Fewer bits a weight, whatever formats the config has; `budget.format` says which.
 
     Of propagated rows fewer columns too. Their bits are the file's alone; layer 0,
@@ -109,10 +132,10 @@ def by_bits(config: config_dict.ConfigDict, split: Split, seed: int) -> dict[str
     limit, bits = config.budget.bytes, {"tflite_int8": 8, "tflite_int4": 4}
     if asked := config.budget.format:
         bits = {asked: plugins.choose(bits, asked, "budget.format")}
-    sizes = _sizes(config, split, seed)
+    sizes = _sizes(config, split, seed, rests)
     others = [each for each in config.export.formats if each not in bits]
     if sizes.propagated:
-        share, name = _widest(config, split, seed, [*bits])
+        share, name = _widest(config, split, seed, [*bits], rests, rests is None)
         changes = {**_changes(narrowed(config, share)), "method.quantised.bits": 8}
     else:
         dense = _first_dense(sizes, [*bits], limit)
@@ -127,7 +150,8 @@ def _widest(
     split: Split,
     seed: int,
     formats: list[str],
-    rests: Rests | None = None,
+    rests: Rests | None,
+    exact: bool,
 ) -> tuple[float, str]:
     """The most of the columns whose dense file fits, as a share, and its format.
 
@@ -137,6 +161,8 @@ def _widest(
       seed: of the run.
       formats: of files, the most precise first.
       rests: what was found of the rest of files so far, of all columns first.
+      exact: whether the rest is found anew at the last widths, where it may take some
+        bytes more.
 
     Raises:
       UserError: a single column is too many.
@@ -157,8 +183,8 @@ def _widest(
             too_wide = middle
         else:
             fits = middle
-    # The rest may take a few bytes more at this width.
-    while fits and (dense := _first_dense(sizes(fits), formats, limit)) is None:
+    last = None if exact else rests
+    while fits and (dense := _first_dense(sizes(fits, last), formats, limit)) is None:
         fits -= 1
     if dense is None:
         raise _too_small(config, min(_least(sizes(each), formats) for each in (1, 2)))

@@ -26,6 +26,7 @@ from ml_collections import config_dict
 
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import check_keys
+from dsl_tf.export.sizes import Rests
 from dsl_tf.methods import _budget
 from dsl_tf.methods._choices import Choices
 from dsl_tf.methods._models import Start, make_backbone, make_model
@@ -95,6 +96,7 @@ def settled(
     method: ModuleType,
     split: Split,
     seed: int,
+    rests: Rests | None = None,
 ) -> config_dict.ConfigDict:
     """The config with what `budget.bytes` picks, once for all resumes of a run.
 
@@ -104,6 +106,7 @@ def settled(
       method: the method's module.
       split: what is trained on.
       seed: of the run.
+      rests: of a plan, see `_budget.picked`.
 
     Raises:
       UserError: method, backbone or formats have no use for a budget; or no file is
@@ -112,7 +115,7 @@ def settled(
     if not config.budget.bytes:
         return config
     choice = Choices(folder).get(
-        "budget", lambda: _budget.picked(config, method, split, seed)
+        "budget", lambda: _budget.picked(config, method, split, seed, rests)
     )
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict(

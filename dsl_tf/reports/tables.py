@@ -45,6 +45,13 @@ def score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def plain(value: object) -> str:
+    """A value as it is; of a number that is no whole one six digits."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:g}"
+    return str(value)
+
+
 def interval(bounds: tuple[float, float] | None) -> str:
     """A metric's interval, such as `[0.2370, 0.2441]`."""
     return "-" if bounds is None else f"[{bounds[0]:.4f}, {bounds[1]:.4f}]"

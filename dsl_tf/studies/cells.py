@@ -4,19 +4,16 @@ import dataclasses
 import enum
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import config_dict
-
-from dsl_tf import config_files
+from dsl_tf import config_files, provenance
 from dsl_tf.errors import UserError
 from dsl_tf.files import replacing, write_json
 from dsl_tf.studies.grid import Cell
 
-#: What a run writes first, and last.
-FIRST, LAST = "config.json", "report.html"
+#: What a run writes last.
+LAST = "report.html"
 
 #: What is beside a run: its instructions, and where it was copied from.
 _COUNTS, _SOURCE = "perf", "source.json"
@@ -70,7 +67,7 @@ class Place:
             return Status.DONE
         if self._failure.is_file():
             return Status.FAILED
-        begun = (self.folder / FIRST).is_file()
+        begun = (self.folder / provenance.FILE).is_file()
         return Status.BEGUN if begun else Status.WAITING
 
     @property
@@ -91,13 +88,12 @@ class Place:
         """Make sure that a run which is there is that of the cell.
 
         Raises:
-          UserError: it has another config.
+          UserError: it has another config, or it is no run.
         """
-        file = self.folder / FIRST
-        if not file.is_file():
+        if not (self.folder / provenance.FILE).is_file():
             return
-        before = effective(json.loads(file.read_text("utf-8"))["config"])
-        now = effective(self.cell.settings())
+        before = config_files.effective(provenance.read(self.folder)["config"])
+        now = config_files.effective(self.cell.settings())
         for key in before:
             if before[key] != now.get(key):
                 raise UserError(
@@ -118,6 +114,10 @@ class Place:
             shutil.copy(counts, self.counts)
         with replacing(self.folder) as partial:
             shutil.copytree(other, partial)
+            # It may be one of a run of several seeds.
+            settings = provenance.read(partial)
+            settings["config"]["seeds"] = [settings["seed"]]
+            write_json(partial / provenance.FILE, settings)
 
     def begin(self) -> int:
         """Forget a failure, and what a run took that is not there any more.
@@ -129,7 +129,7 @@ class Place:
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._failure.unlink(missing_ok=True)
-        if not (self.folder / FIRST).is_file():
+        if not (self.folder / provenance.FILE).is_file():
             self.counts.unlink(missing_ok=True)
             self._source.unlink(missing_ok=True)
         return self.log.stat().st_size if self.log.is_file() else 0
@@ -167,22 +167,3 @@ def source(folder: Path) -> str:
 
 def _beside(folder: Path, what: str) -> Path:
     return folder.with_name(f"{folder.name}.{what}")
-
-
-def effective(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run looks at of the config that it records, by dotted keys.
-
-    A run may be older than a key of the config, whose default it then had; of a key of
-    its model the default is not known.
-    """
-    # As JSON has it, which knows no tuples.
-    whole = json.loads(config_files.completed(recorded).to_json_best_effort())
-    flat = config_files.flatten(config_dict.ConfigDict(whole))
-    return {key: flat[key] for key in flat if _read(key, flat["method.name"])}
-
-
-def _read(key: str, method: str) -> bool:
-    """Whether a run looks at a key: of the methods' settings it has its own only."""
-    node, *names = key.split(".")
-    of_method = node == "method" and len(names) > 1
-    return not of_method or names[0] == method.replace("-", "_")

@@ -16,7 +16,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from dsl_tf.reports import figures
+from dsl_tf.reports import figures, tables
 from dsl_tf.reports.runs import Run
 from dsl_tf.studies import captions
 from dsl_tf.studies.drawn import Drawn, drawable, with_missing
@@ -169,14 +169,18 @@ class Loss:
             panel = chosen(frame, {self.panels: name} if self.panels else {})
             for label, group in _groups(panel, self.by):
                 curves = [runs[cell].history.set_index("epoch") for cell in group.cell]
-                mean = pd.concat([c["loss"] for c in curves], axis=1).mean(axis=1)
+                # As far as all of them go: what is left alone is no mean.
+                losses = pd.concat([c["loss"] for c in curves], axis=1).dropna()
+                mean = losses.mean(axis=1)
                 color = styles[label]["color"]
                 axis.plot(mean.index, mean, color=color, lw=1.5, label=label)
             axis.set_title(_title(panel, self.panels), fontsize=10)
             axis.set_xlabel("epoch")
         axes[0].set_ylabel("training loss")
         _legend(figure, axes)
-        return Drawn(self.name, with_missing(self.caption, wanted), figure)
+        labels = [*self.by, *_some(self.panels)]
+        caption = " ".join([self.caption, *captions.pooled(frame, labels)])
+        return Drawn(self.name, with_missing(caption, wanted), figure)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +245,7 @@ def _named(label: str, value: Any) -> str:
     """A value, with the name of its key if it is one; nothing where there is none."""
     if pd.isna(value):
         return ""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = tables.plain(value)
     if "." in label:
         return f"{label.rpartition('.')[2]}={text}"
     return f"{label} {text}" if label == "sparsity" else text

@@ -1,8 +1,10 @@
 """How long the cells of a study will take, and what they will compute."""
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +70,7 @@ class Planner:
         self._known: dict[str, Planned | str] = {}
         self._steps: dict[str, list[float]] = {}
         self._splits: dict[str, Split | UserError] = {}
+        self._rests: dict[str, dict[tuple[str, ...], int]] = {}
 
     def plan(self, cell: Cell) -> Planned:
         """What a cell takes, if each of its passes has all of its epochs.
@@ -92,8 +95,9 @@ class Planner:
                 passes = [p for p in passes if p["steps"] and not p.get("read_from")]
                 taken = [(each["steps"], each["macs"]) for each in passes]
                 seconds = sum(each["seconds"] for each in passes)
-                if work := self._work(place.cell, taken):
-                    rates.append(seconds / work)
+                with contextlib.suppress(UserError):  # its data are not there any more
+                    if work := self._work(place.cell, taken):
+                        rates.append(seconds / work)
         if rates:
             return float(np.median(rates))
         return _NS_PER_MAC.get(name, _OTHERS_NS_PER_MAC) / 1e9
@@ -109,7 +113,7 @@ class Planner:
         dense = cell.config.copy_and_resolve_references()
         dense.method.name = "dense"
         dense.budget.bytes = 0
-        nodes = (dense.data, dense.model, dense.train)
+        nodes = (dense.data, dense.model, dense.train, dense.optimizer)
         key = " ".join(node.to_json_best_effort() for node in nodes)
         if key not in self._steps:
             taken = self._passes(dense, 0)
@@ -147,7 +151,8 @@ class Planner:
         with tempfile.TemporaryDirectory() as folder:
             console = rich.console.Console(quiet=True)
             task = base.Task(split, seed, Path(folder), console)
-            config = base.settled(task.folder, config, method, split, seed)
+            rests = self._rests.setdefault(_rest(config, method), {})
+            config = base.settled(task.folder, config, method, split, seed, rests)
             taken = base.planned(task, config, method.train)
         costs = [each.cost for each in taken if each.cost is not None]
         return [(each.steps, each.macs.total) for each in costs]
@@ -166,3 +171,14 @@ class Planner:
             except UserError as error:
                 self._known[key] = str(error)
         return self._known[key]
+
+
+def _rest(config: config_dict.ConfigDict, method: ModuleType) -> str:
+    """What the rest of a file depends on, beside the coding of its tables.
+
+    A method that rounds in training makes tables of its own kind.
+    """
+    parts = [config.data, config.export]
+    if hasattr(method, "rounding"):
+        parts.append(config.method)
+    return " ".join([config.model.name, *(p.to_json_best_effort() for p in parts)])

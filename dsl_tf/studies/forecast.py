@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from dsl_tf import children
+from dsl_tf.files import write_json
 from dsl_tf.studies import grid, plan
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.estimates import BESIDE, Planned, Planner
@@ -23,38 +24,41 @@ Seconds = Callable[[], Mapping[str, float]]
 def planning(
     config: str,
     settings: Sequence[str],
-    seeds: Sequence[int],
     tuned: str | None,
     places: Sequence[Place],
+    todo: Sequence[Place],
 ) -> Iterator[Seconds]:
-    """Within it a process of lowest priority plans the cells that are not done.
+    """Within it a process of lowest priority plans the cells.
 
-    Not this process, which has no use for TensorFlow otherwise.
+    Not this process, which has no use for TensorFlow otherwise. Those that are done are
+    planned last: how long they took of it tells how long the others will.
 
     Args:
       config: `FILE[:SIZE]` of the study.
       settings: `KEY=VALUE` of every cell.
-      seeds: in place of the study's.
       tuned: the folder of searches, if any.
-      places: of the cells.
+      places: of all cells.
+      todo: of those that are to run, in their order.
     """
-    names = [place.cell.name for place in places if place.status is not Status.DONE]
+    names = [place.cell.name for place in todo if place.status is not Status.DONE]
     if len(names) < 2:  # a run tells its own time
         yield dict
         return
+    done = [place.cell.name for place in places if place.status is Status.DONE]
     wanted = {
         "config": config,
         "settings": list(settings),
-        "seeds": list(seeds),
+        "seeds": sorted({place.cell.seed for place in places}),
         "tuned": tuned,
         "root": str(places[0].root),
-        "cells": names,
+        "cells": names + done,
     }
-    with (
-        tempfile.TemporaryFile() as lines,
-        children.started(__name__, [json.dumps(wanted)], lines),
-    ):
-        yield lambda: _read(lines)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as lines:
+        # Not on the command line, which has room for some hundreds of cells.
+        asked = Path(folder) / "cells.json"
+        write_json(asked, wanted)
+        with children.started(__name__, [str(asked)], lines):
+            yield lambda: _read(lines)
 
 
 def _read(lines: IO[bytes]) -> dict[str, float]:
@@ -63,7 +67,7 @@ def _read(lines: IO[bytes]) -> dict[str, float]:
     # Not `seek`: the process writes at the place that it would move.
     content = os.pread(lines.fileno(), os.fstat(lines.fileno()).st_size, 0)
     for line in content.split(b"\n")[:-1]:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, TypeError):
             name, seconds = json.loads(line)
             found[name] = seconds
     return found
@@ -73,10 +77,10 @@ def main(argv: Sequence[str]) -> int:
     """Print `[cell, seconds]`, a line a cell, in the order in which they run.
 
     Args:
-      argv: the name, and what `planning` wants as JSON.
+      argv: the name, and a file that has what `planning` wants as JSON.
     """
     _give_way()
-    wanted = json.loads(argv[1])
+    wanted = json.loads(Path(argv[1]).read_text("utf-8"))
     _, study = plan.read(wanted["config"])
     searches = best.read(Path(wanted["tuned"])) if wanted["tuned"] else ()
     cells = grid.cells(study, wanted["settings"], wanted["seeds"], searches)

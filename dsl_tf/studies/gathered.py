@@ -1,16 +1,17 @@
 """All that the cells of a study found, as one tidy table."""
 
+import contextlib
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from dsl_tf import config_files
-from dsl_tf.evaluation.intervals import paired_bootstrap
+from dsl_tf.errors import UserError
 from dsl_tf.reports import tables
 from dsl_tf.reports.runs import Run, read_run
+from dsl_tf.studies import compared
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.grid import CONFIG
 from dsl_tf.studies.instructions import counted
@@ -20,9 +21,6 @@ LABELS = ("study", "cell", "backbone", "data", "method", "sparsity", "seed")
 
 #: The method that others are compared with, user by user.
 BASELINE = "dense"
-
-#: Columns of the comparison, each `<metric>_<one of these>`.
-COMPARED = ("difference", "difference_low", "difference_high", "p_value")
 
 #: The share that is of a step, not of a run.
 _PUBLISHED_SHARE = "as_published_share"
@@ -41,24 +39,21 @@ _PUBLISHED = "cost.as_published."
 _OWN = ("method", "sparsity", "growth", "pruning", "budget", "storage", "export")
 
 
-#: Comparisons of finished cells, which stay as they are, by both folders.
-Known: TypeAlias = MutableMapping[tuple[Path, Path], Mapping[str, float]]
-
-
 def runs(places: Sequence[Place]) -> dict[str, Run]:
-    """The finished cells by their names."""
-    return {
-        place.cell.name: read_run(place.folder)
-        for place in places
-        if place.status is Status.DONE
-    }
+    """The finished cells by their names, but for those whose files are damaged."""
+    found = {}
+    for place in places:
+        if place.status is Status.DONE:
+            with contextlib.suppress(UserError):  # `frame` says so
+                found[place.cell.name] = read_run(place.folder)
+    return found
 
 
 def frame(
     name: str,
     places: Sequence[Place],
     found: Mapping[str, Run],
-    known: Known | None = None,
+    known: compared.Known | None = None,
 ) -> pd.DataFrame:
     """A row for each cell, finished or not.
 
@@ -78,9 +73,9 @@ def frame(
       with `cost.` before its keys, those of a pass by its name (those of its layers:
       `layers`), and `training_memory`, bytes over what the process had before;
       `instructions`, where all could be counted; paired differences to the dense cell
-      of the same data, model, training and seed (`COMPARED`), and shares of its costs
-      (`SHARES`); `warnings`, what a reader of its numbers has to know; `search`, the
-      folder of the search that it has values of, or ""; `command`.
+      of the same data, model, training and seed (`compared.COLUMNS`), and shares of its
+      costs (`SHARES`); `warnings`, what a reader of its numbers has to know; `search`,
+      the folder of the search that it has values of, or ""; `command`.
     """
     dense = {
         _family(place): found[place.cell.name]
@@ -92,6 +87,14 @@ def frame(
         for place, row in zip(places, labels, strict=True):
             row[CONFIG] = place.cell.file
     known = {} if known is None else known
+    others = {
+        name: dense[_family(place)]
+        for place in places
+        if (name := place.cell.name) in found and _family(place) in dense
+    }
+    pairs = [(found[each], other) for each, other in others.items()]
+    same_data = [each for each in pairs if _data(each[0]) == _data(each[1])]
+    compared.compare(same_data, known)
     rows = []
     for place, row in zip(places, labels, strict=True):
         row = row | {"status": str(place.status), "error": place.error}
@@ -101,13 +104,16 @@ def frame(
             warnings = list(run.metrics.get("warnings", []))
             if place.source:
                 warnings.append(f"Made and measured in {place.source}.")
-            other = dense.get(_family(place))
+            other = others.get(place.cell.name)
             if other is not None and _data(run) != _data(other):
                 warnings.append("Its data are not those of the dense cell any more.")
                 other = None
-            row |= _compared(run, other, known)
+            if other is not None:
+                row |= known.get((run.folder, other.folder), {})
             row |= _shares(run, other)
             row |= {"warnings": " ".join(warnings)}
+        elif place.status is Status.DONE:
+            row |= {"warnings": _damage(place)}
         rows.append(row | {"search": place.cell.search, "command": place.cell.command})
     first = list(dict.fromkeys(key for each in labels for key in each))
     together = pd.DataFrame(rows)
@@ -240,20 +246,13 @@ def _data(run: Run) -> object:
     return run.data.get("fingerprint")
 
 
-def _compared(run: Run, dense: Run | None, known: Known) -> Mapping[str, float]:
-    if dense is None or dense is run:
-        return {}
-    if (run.folder, dense.folder) in known:
-        return known[run.folder, dense.folder]
-    cells: dict[str, float] = {}
-    for metric in run.headline_metrics:
-        theirs = dense.per_user[metric]
-        ours = run.per_user[metric].reindex(theirs.index)
-        values = paired_bootstrap(ours.to_numpy(), theirs.to_numpy(), 0)
-        for name, value in zip(COMPARED, values, strict=True):
-            cells[f"{metric}_{name}"] = value
-    known[run.folder, dense.folder] = cells
-    return cells
+def _damage(place: Place) -> str:
+    """Why a finished cell cannot be read."""
+    try:
+        read_run(place.folder)
+    except UserError as error:
+        return f"{error} Without the folder {place.folder} it is made again."
+    return ""
 
 
 def _shares(run: Run, dense: Run | None) -> dict[str, float]:

@@ -21,8 +21,14 @@ from dsl_tf.tuning.best import Best
 #: The key of a block's config files; all others are keys of those configs.
 CONFIG = "config"
 
+#: Characters of a cell's name, which is that of a folder and of files beside it.
+_LONGEST = 200
+
 #: The key of a run's seeds, of which a cell has one.
 _SEEDS = "seeds"
+
+#: Keys that say what data a run has.
+_OF_DATA = ("data.name", "data.path")
 
 #: Keys whose values name a cell without their key.
 _PLAIN = ("method.name", "sparsity.target")
@@ -95,6 +101,12 @@ def cells(
         _check_given(given, block)
         numbers = tuple(seeds) or tuple(study.seeds)
         for cell in _block(block, given, numbers, searches):
+            if len(cell.name) > _LONGEST:
+                raise UserError(
+                    f"A cell's name must have at most {_LONGEST} characters: what all "
+                    "cells of a study have goes to its `keys`. "
+                    f"Received: {len(cell.name)}, {cell.name}."
+                )
             before = found.setdefault(cell.name, cell)
             if before.settings() != cell.settings():
                 raise UserError(
@@ -148,6 +160,15 @@ def _check_given(given: Mapping[str, Any], block: Mapping[str, Any]) -> None:
                 f"cells. Received: {key}={given[key]}, in the grid "
                 f"{key}={_text(block[key])}."
             )
+        files = block.get(CONFIG, ())
+        for file in files if isinstance(files, tuple) else (files,):
+            data = str(file).partition(":")[2]
+            if key in _OF_DATA and data not in ("", "own"):
+                raise UserError(
+                    "The data of a study's cells are those that their config files "
+                    f"name; `{key}` can be set where all are `:own`. Received: "
+                    f"{key}={given[key]}, for {file}."
+                )
 
 
 def _block(

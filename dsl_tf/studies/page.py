@@ -11,7 +11,7 @@ from dsl_tf.errors import UserError
 from dsl_tf.files import replacing
 from dsl_tf.reports import html, tables
 from dsl_tf.reports.runs import Run
-from dsl_tf.studies import gathered
+from dsl_tf.studies import compared, gathered
 from dsl_tf.studies.cells import Place, Status
 from dsl_tf.studies.plan import Study
 
@@ -61,7 +61,11 @@ def check(name: str, study: Study, places: Sequence[Place]) -> None:
 
 
 def write_results(
-    root: Path, name: str, places: Sequence[Place], known: gathered.Known
+    root: Path,
+    name: str,
+    places: Sequence[Place],
+    known: compared.Known,
+    found: Mapping[str, Run] | None = None,
 ) -> pd.DataFrame:
     """Write `results.csv`, a row a cell, finished or not, and `layers.csv`.
 
@@ -70,8 +74,9 @@ def write_results(
       name: of the study.
       places: of its cells.
       known: comparisons from before; those that are new are added.
+      found: `gathered.runs`, where they have been read.
     """
-    found = gathered.runs(places)
+    found = gathered.runs(places) if found is None else found
     frame = gathered.frame(name, places, found, known)
     layers = gathered.layers(name, places, found)
     for file, table in ((RESULTS, frame), (LAYERS, layers)):
@@ -85,7 +90,7 @@ def write(
     name: str,
     study: Study,
     places: Sequence[Place],
-    known: gathered.Known,
+    known: compared.Known,
 ) -> Path:
     """Write all that can be made of the cells that are done.
 
@@ -102,7 +107,7 @@ def write(
       The page.
     """
     runs = gathered.runs(places)
-    frame = write_results(root, name, places, known)
+    frame = write_results(root, name, places, known, runs)
     exhibits = []
     for exhibit in study.exhibits:
         try:
@@ -148,15 +153,20 @@ def _cards(frame: pd.DataFrame, runs: Mapping[str, Run]) -> list[dict[str, str]]
     ]
     if not runs:
         return cards
-    seconds = sum(run.cost["training"]["seconds"] for run in runs.values())
-    macs = sum(run.cost["training"]["macs"] for run in runs.values())
+    training = [run.cost["training"] for run in runs.values()]
+    seconds = sum(each["seconds"] for each in training)
+    shared = sum(each.get("seconds_of_other_runs", 0) for each in training)
+    macs = sum(each["macs"] for each in training)
+    counted = "measured, every pass of every method"
+    if shared:
+        counted += f"; {shared / 60:,.1f} min are of passes that another took too"
     protocols = sorted({run.protocol for run in runs.values()})
     return [
         *cards,
         {
             "name": "training",
             "value": f"{seconds / 60:,.1f} min",
-            "note": f"measured, every pass of every method; {tables.macs(macs)}",
+            "note": f"{counted}; {tables.macs(macs)}",
         },
         {
             "name": "protocol",
@@ -214,4 +224,4 @@ def _cells(
 def _text(value: Any, text: Callable[[Any], str]) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:g}" if text is str and isinstance(value, float) else text(value)
+    return tables.plain(value) if text is str else text(value)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ class Shown(Protocol):
         """It as a part of a page that needs nothing beside it; safe to insert."""
 
 
+@runtime_checkable
 class Exhibit(Protocol):
     """A table or a figure of a study.
 
@@ -104,4 +105,42 @@ def read(argument: str) -> tuple[str, Study]:
             f"get_config() of {path} must return a dsl_tf.studies.plan.Study. "
             f"Received: {type(study).__name__}."
         )
+    _check(study, path)
     return f"{path.stem}-{size}", study
+
+
+def _check(study: Study, path: Path) -> None:
+    """Make sure that what a study has is what it must be, as far as it is easily seen.
+
+    A comma that is forgotten makes of a tuple of one what is in it.
+    """
+    rules: dict[str, tuple[Any, type, str]] = {
+        "grid": (study.grid, Mapping, "of blocks, such as `({...},)`"),
+        "exhibits": (study.exhibits, Exhibit, "of exhibits, such as `(Table(...),)`"),
+        "seeds": (study.seeds, int, "of numbers from 0, such as `(0,)`"),
+    }
+    for name, (each, kind, what) in rules.items():
+        several = isinstance(each, Sequence) and not isinstance(each, str)
+        if not several or not all(isinstance(one, kind) for one in each):
+            raise UserError(
+                f"`{name}` of the study in {path} must be a sequence {what}. "
+                f"Received: {type(each).__name__}, {each!r}."
+            )
+    if any(seed < 0 for seed in study.seeds):
+        raise UserError(
+            f"`seeds` of the study in {path} must be numbers from 0. "
+            f"Received: {study.seeds}."
+        )
+    names = [exhibit.name for exhibit in study.exhibits]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(
+            f"Exhibits of the study in {path} must have names of their own, which are "
+            f"those of their files. Received: {', '.join(sorted(twice))}."
+        )
+    for exhibit in study.exhibits:
+        for field in ("rows", "columns", "by"):
+            if isinstance(value := getattr(exhibit, field, ()), str):
+                raise UserError(
+                    f"`{field}` of the exhibit {exhibit.name} must be a sequence of "
+                    f"labels, such as `({value!r},)`. Received: {value!r}."
+                )

@@ -29,9 +29,10 @@ class Remaining:
     took; and where no cell is known, nothing is.
 
     Args:
-      places: of all cells.
+      places: of the cells that are to run, or have.
       jobs: processes at a time.
       planned: what is known of the plan at the moment, seconds by the names of cells.
+      others: more cells, which are not to run; those that are done tell their time.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Remaining:
         places: Sequence[Place],
         jobs: int,
         planned: Callable[[], Mapping[str, float]] = dict,
+        others: Sequence[Place] = (),
     ) -> None:
         self._places = places
         self._jobs = jobs
@@ -49,11 +51,11 @@ class Remaining:
         self._seconds: dict[str, float] = {}
         self._keys = {
             place.cell.name: [likeness(place.cell) for likeness in _LIKENESS]
-            for place in places
+            for place in (*places, *others)
         }
         #: Of each likeness: measured cells by their keys.
         self._alike: list[dict[object, list[str]]] = [{} for _ in _LIKENESS]
-        for place in places:
+        for place in (*places, *others):
             if place.status is Status.DONE:
                 self._know(place, 0.0)
 

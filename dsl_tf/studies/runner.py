@@ -47,8 +47,7 @@ def run(
 
     Args:
       places: of the cells.
-      jobs: processes at a time; with more than one, cells are taken `in_turns`.
-        Seconds measured beside others mean less.
+      jobs: processes at a time. Seconds measured beside others mean less.
       remaining: of the cells; knows what is left of them.
       console: where progress goes.
       finished: is called after each cell, from one thread at a time.
@@ -58,9 +57,7 @@ def run(
     Raises:
       KeyboardInterrupt: after the cells that ran have written their checkpoints.
     """
-    todo = [place for place in places if place.status is not Status.DONE]
-    if jobs > 1:
-        todo = in_turns(todo)
+    todo = in_order(places, jobs)
     stop = threading.Event()
     lock = threading.Lock()
     with _Display(places, remaining, console) as display:
@@ -90,12 +87,16 @@ def run(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_turns(places: Sequence[Place]) -> list[Place]:
-    """One of each config file, then another of each, and so on.
+def in_order(places: Sequence[Place], jobs: int) -> list[Place]:
+    """Those that are not done, in the order in which they run.
 
-    Cells of one file take passes alike, such as the rounds of a ticket: one of two at a
-    time would wait for what the other takes.
+    With several jobs one of each config file, then another of each, and so on: cells of
+    one file take passes alike, such as the rounds of a ticket, and one of two at a time
+    would wait for what the other takes.
     """
+    places = [place for place in places if place.status is not Status.DONE]
+    if jobs == 1:
+        return places
     files: dict[str, list[Place]] = {}
     for place in places:
         files.setdefault(place.cell.file, []).append(place)

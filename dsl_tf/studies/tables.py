@@ -96,7 +96,11 @@ class Table:
         parts: list[tuple] = [()]
         if self.columns:
             parts = list(dict.fromkeys(frame[[*self.columns]].itertuples(index=False)))
-        header = [name.rpartition(".")[2] for name in self.rows]
+        short = [name.rpartition(".")[2] for name in self.rows]
+        header = [
+            last if short.count(last) == 1 else name
+            for name, last in zip(self.rows, short, strict=True)
+        ]
         for part in parts:
             above = ", ".join(
                 _label(name, value)
@@ -266,9 +270,8 @@ def _cell(
 
 def _label(name: str, value: object) -> str:
     short = name.rpartition(".")[2]
-    if isinstance(value, float):
-        value = f"{value:g}"
-    return f"{short} {value}" if short in _NUMBERED else str(value)
+    text = texts.plain(value)
+    return f"{short} {text}" if short in _NUMBERED else text
 
 
 #: Labels whose values say nothing without their name.

@@ -5,7 +5,6 @@ and the rounds of a lottery ticket at one sparsity are the first ones at a highe
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import config_dict
 
-from dsl_tf import locks
+from dsl_tf import locks, provenance
 from dsl_tf.backbones.base import Backbone
 from dsl_tf.errors import UserError
 from dsl_tf.training import checkpoints
@@ -131,7 +130,14 @@ def fingerprint(
     layers = [[type(each).__name__, _scalars(each)] for each in model._flatten_layers()]
     digest = hashlib.sha256(
         json.dumps(
-            [_code(), tf.__version__, split.fingerprint(), nodes, layers, more],
+            [
+                provenance.code(),
+                tf.__version__,
+                split.fingerprint(),
+                nodes,
+                layers,
+                more,
+            ],
             sort_keys=True,
         ).encode()
     )
@@ -149,17 +155,6 @@ def _scalars(layer: tf.Module) -> dict[str, Any]:
         for name, value in vars(layer).items()
         if isinstance(value, bool | int | float | str) and not name.startswith("_")
     }
-
-
-@functools.cache
-def _code() -> str:
-    """sha256 of the files of this package."""
-    digest = hashlib.sha256()
-    root = Path(__file__).parents[1]
-    for file in sorted(root.rglob("*.py")):
-        digest.update(str(file.relative_to(root)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _link(source: str, target: str) -> None:

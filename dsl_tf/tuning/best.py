@@ -45,6 +45,11 @@ class Best:
         del content["folder"]
         write_json(self.folder / FILE, content)
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """Keys that tell which runs it is for."""
+        return {key: each for key, each in self.fixed.items() if key != _SEEDS}
+
     def serves(self, file: str, config: config_dict.ConfigDict) -> bool:
         """Whether it was searched for runs like this one.
 
@@ -52,13 +57,15 @@ class Best:
           file: config file of the run, with its `:DATA`.
           config: of the run.
         """
-        if _source(file) != _source(self.file):
+        try:
+            if _source(file) != _source(self.file):
+                return False
+        except UserError:  # it is not there any more
             return False
         values = config_files.flatten(config)
-        fixed = {key: each for key, each in self.fixed.items() if key != _SEEDS}
         return all(
             key in values and _plain(values[key]) == _plain(each)
-            for key, each in fixed.items()
+            for key, each in self.said.items()
         )
 
 
@@ -104,8 +111,8 @@ def find(
       UserError: two say as much.
     """
     serving = [each for each in found if each.serves(file, config)]
-    most = max((len(each.fixed) for each in serving), default=0)
-    nearest = [each for each in serving if len(each.fixed) == most]
+    most = max((len(each.said) for each in serving), default=0)
+    nearest = [each for each in serving if len(each.said) == most]
     if len(nearest) > 1:
         raise UserError(
             "Of two searches for the same run one must have more keys on its command "

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from dsl_tf import children, config_files
+from dsl_tf.config_files import completed
 from dsl_tf.errors import UserError
 from dsl_tf.plugins import choose
 from dsl_tf.tuning import space as spaces
@@ -97,7 +98,11 @@ class Search:
         if not study.trials and "asked" not in study.user_attrs:
             study.set_user_attr("asked", asked)
             study.enqueue_trial(spaces.own(self.space, self.config))
-        elif study.user_attrs["asked"] != asked:
+            return study
+        before = study.user_attrs["asked"]
+        # It may be older than a key of the config, whose default it then had.
+        whole = completed(before["config"]).to_json_best_effort()
+        if before | {"config": json.loads(whole)} != asked:
             raise UserError(
                 "`--output_dir` must hold a search of this config and space, or none. "
                 f"Received: {self.folder}, {_difference(study.user_attrs, asked)}."

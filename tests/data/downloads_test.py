@@ -1,7 +1,9 @@
+import concurrent.futures
 import functools
 import hashlib
 import http.server
 import threading
+import time
 
 import pytest
 import tf_keras as keras
@@ -52,6 +54,32 @@ def test_a_file_is_downloaded_once(cache, server, checksum):
         path = downloads.fetch(f"{server.url}/train.txt", "a/train.txt", checksum)
         assert path == cache / "a" / "train.txt"
         assert path.read_bytes() == CONTENT
+    assert server.requests == 1
+
+
+def test_two_at_once_are_one_download(cache, server, monkeypatch):
+    """Each wrote to the file of the other, and one was told of a wrong checksum."""
+    fetch = downloads.keras.utils.get_file
+    within, most = [], []
+
+    def slow(*arguments, **keys):
+        within.append(1)
+        most.append(len(within))
+        time.sleep(0.3)
+        try:
+            return fetch(*arguments, **keys)
+        finally:
+            within.pop()
+
+    monkeypatch.setattr(downloads.keras.utils, "get_file", slow)
+    url = f"{server.url}/train.txt"
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        each = [pool.submit(downloads.fetch, url, "a/train.txt", SHA256)] * 1
+        each += [pool.submit(downloads.fetch, url, "a/train.txt", SHA256)]
+        each += [pool.submit(downloads.fetch, url, "a/train.txt", SHA256)]
+        paths = {one.result() for one in each}
+    assert paths == {cache / "a" / "train.txt"}
+    assert max(most) == 1
     assert server.requests == 1
 
 

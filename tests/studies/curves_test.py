@@ -1,5 +1,7 @@
 """Lines and points drawn from a study's table."""
 
+import dataclasses
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -127,6 +129,18 @@ def test_loss(frame, runs):
     found = _lines(figure)
     assert set(found) == {"dense sparsity 0", "dsl sparsity 0.5"}
     np.testing.assert_allclose(found["dense sparsity 0"].get_ydata(), [0.75, 0.5, 0.25])
+
+
+def test_losses_of_several_data_in_one_line_are_told(frame, runs):
+    frame = frame.assign(data=["demo", "ml-100k", *frame["data"][2:]])
+    run = runs[frame["cell"][1]]
+    shorter = dataclasses.replace(run, history=run.history.iloc[:-1])
+    runs = runs | {frame["cell"][1]: shorter}
+    shown = Loss("l", "Loss.", by=("method", "sparsity")).show(frame, runs)
+    assert "Means are over cells that differ in `data` too." in shown.caption
+    # As far as both go: one alone is no mean.
+    line = _lines(shown.figure)["dense sparsity 0"]
+    np.testing.assert_allclose(line.get_ydata(), [0.75, 0.5])
 
 
 def test_scatter_has_a_point_a_cell(frame):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dsl_tf import config_files
+from dsl_tf.export.sizes import DeviceSizes
 from dsl_tf.studies.cells import Place
 from dsl_tf.studies.estimates import Planned, Planner
 from dsl_tf.studies.grid import cells
@@ -145,3 +146,62 @@ def test_a_cell_that_would_be_refused_says_why(plan):
 )
 def test_a_schedule_that_does_not_fit_the_steps_is_told_before_a_run(plan, keys, rule):
     assert rule in plan(**keys)
+
+
+@pytest.fixture
+def planned(small_csv, tmp_path):
+    """Plans cells of MF on small data with one planner, some of them done."""
+
+    def make(*each, done=(), path=small_csv):
+        keys = {"data.path": str(path), "train.epochs": 2, "train.batch_size": 1000}
+        grid = tuple({"config": "configs/mf.py:own", **keys, **one} for one in each)
+        planner = Planner(done)
+        return [planner.plan_or_error(cell) for cell in cells(Study("", "", grid))]
+
+    return make
+
+
+def test_the_rest_of_a_file_is_found_once(planned, monkeypatch):
+    """By a conversion, which takes seconds: a plan of 36 cells had 53 of them."""
+    found = []
+    rest = DeviceSizes._rest
+    monkeypatch.setattr(
+        DeviceSizes, "_rest", lambda *each: found.append(each) or rest(*each)
+    )
+    budget = {"budget.bytes": 60_000, "model.embedding_dim": 24}
+    first = {"method.name": "dsl", **budget}
+    alone = planned(first)
+    once = len(found)
+    found.clear()
+    several = planned(
+        first,
+        {"method.name": "random_pruning", **budget},
+        {"method.name": "dsl", **budget, "model.embedding_dim": 20},
+    )
+    assert several[0] == alone[0]
+    assert all(isinstance(each, Planned) for each in several)
+    made = [(each[1], sorted(each[0]._layouts.items())) for each in found]
+    assert once <= len(made) <= once + 1
+
+
+def test_steps_are_those_of_the_optimiser(planned):
+    """That of the cell before was taken, 2.6 times as dear."""
+    rows = {"method.name": "dense", "optimizer.name": "lazy_adam"}
+    all_rows = {"method.name": "dense", "optimizer.name": "adam"}
+    (alone,) = planned(rows)
+    assert planned(all_rows, rows)[1] == alone
+
+
+def test_a_finished_cell_whose_data_are_gone_says_nothing(planned, finish, tmp_path):
+    keys = {"data.path": str(tmp_path / "gone.csv"), "method.name": "dense"}
+    grid = ({"config": "configs/mf.py:own", **keys},)
+    done = Place(tmp_path, cells(Study("", "", grid))[0])
+    finish(done)
+    one = {"steps": 1000, "macs": 10, "seconds": 77.0}
+    file = done.folder / "cost.json"
+    cost = json.loads(file.read_text())
+    cost["training"] |= {"passes": [one]}
+    file.write_text(json.dumps(cost))
+    assert planned({"method.name": "dense"}, done=[done]) == planned(
+        {"method.name": "dense"}
+    )

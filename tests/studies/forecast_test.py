@@ -1,6 +1,7 @@
 """Cells are planned by a process beside those that run."""
 
 import contextlib
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -42,7 +43,7 @@ def places(config, tmp_path):
 
 def test_each_cell_is_planned_as_it_will_run(config, places):
     with forecast.planning(
-        str(config), ["train.epochs=2"], [7], None, places
+        str(config), ["train.epochs=2"], None, places, places
     ) as planned:
         assert planned() == {}
         end = time.monotonic() + 600
@@ -66,7 +67,7 @@ def test_the_process_gives_way_to_the_cells(config, places, monkeypatch):
 
     monkeypatch.setattr(forecast.children, "started", noted)
     with forecast.planning(
-        str(config), ["train.epochs=2"], [7], None, places
+        str(config), ["train.epochs=2"], None, places, places
     ) as planned:
         end = time.monotonic() + 600
         while not planned() and time.monotonic() < end:
@@ -79,5 +80,34 @@ def test_the_process_gives_way_to_the_cells(config, places, monkeypatch):
 
 def test_one_cell_tells_its_own_time(config, places, monkeypatch):
     monkeypatch.setattr(forecast.children, "started", None)
-    with forecast.planning(str(config), [], [], None, places[:1]) as planned:
+    with forecast.planning(str(config), [], None, places, places[:1]) as planned:
         assert planned() == {}
+
+
+def test_what_is_done_is_planned_last(config, places, finish):
+    """How long it took is then known to be of so much."""
+    finish(places[0])
+    with forecast.planning(
+        str(config), ["train.epochs=2"], None, places, places[1:]
+    ) as planned:
+        end = time.monotonic() + 600
+        while len(planned()) < len(places) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert [*planned()] == [p.cell.name for p in (*places[1:], places[0])]
+
+
+def test_a_plan_of_very_many_cells_starts(config, places):
+    many = [
+        dataclasses.replace(p, cell=dataclasses.replace(p.cell, name=f"{n}" + "x" * 75))
+        for n in range(3000)
+        for p in places[:1]
+    ]
+    with forecast.planning(str(config), [], None, many, many) as planned:
+        assert planned() == {}
+
+
+def test_lines_that_are_not_its_own_are_passed_over(tmp_path):
+    file = tmp_path / "lines"
+    file.write_bytes(b'5\nnull\n[1\n["a", 3.0]\n["b", 4')
+    with file.open("rb") as lines:
+        assert forecast._read(lines) == {"a": 3.0}

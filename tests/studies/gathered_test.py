@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dsl_tf.evaluation import intervals
 from dsl_tf.studies import gathered
 from dsl_tf.studies.cells import Place
 from dsl_tf.studies.grid import cells
@@ -231,3 +232,29 @@ def test_an_axis_of_tuples_is_told_as_text(tmp_path):
     places = [Place(tmp_path, cell) for cell in cells(Study("", "", [grid]))]
     frame = gathered.frame("x", places, {})
     assert list(frame["model.mlp_layers"]) == ["32, 16", "64"]
+
+
+def test_cells_of_one_dense_cell_share_its_resamples(finished, monkeypatch):
+    drawn = []
+    draw = intervals._resampled_means
+    monkeypatch.setattr(
+        intervals,
+        "_resampled_means",
+        lambda *each: drawn.append(len(each[0])) or draw(*each),
+    )
+    found = gathered.runs(finished)
+    gathered.frame("small-full", finished, found)
+    # Two metrics of the one DSL cell that each seed's dense cell has so far.
+    assert drawn == [2, 2]
+
+
+def test_a_damaged_run_is_told_and_the_others_are_there(finished):
+    """Nothing was written any more, of no cell."""
+    (finished[2].folder / "per_user.npz").unlink()
+    found = gathered.runs(finished)
+    frame = gathered.frame("small-full", finished, found).set_index("cell")
+    row = frame.loc[finished[2].cell.name]
+    assert "per_user.npz" in row["warnings"]
+    assert f"Without the folder {finished[2].folder}" in row["warnings"]
+    assert np.isnan(row["recall@20"])
+    assert frame["recall@20"].notna().sum() == 3

@@ -111,6 +111,21 @@ def test_a_name_that_two_cells_would_have_is_refused(tmp_path):
             r"Received: sparsity\.target=0\.9, in the grid .*\(0\.5,0\.8,\)\.",
         ),
         (
+            ({"config": FILE},),
+            ["data.path=mine.csv"],
+            r"where all are `:own`\. Received: data\.path=mine\.csv, for .*:demo\.",
+        ),
+        (
+            ({"config": (FILE, "configs/mf.py:own")},),
+            ["data.name=gowalla"],
+            r"Received: data\.name=gowalla, for .*:demo\.",
+        ),
+        (
+            ({"config": FILE, "evaluation.cutoffs": (tuple(range(1, 70)),)},),
+            [],
+            r"must have at most 200 characters.* Received: 2\d\d, mf-demo-cutoffs",
+        ),
+        (
             ({"config": FILE, "method.name": ("dsl", "dls")},),
             [],
             "The method must be one of autoemb, .* Received: 'dls'",

@@ -64,3 +64,38 @@ def test_planning_needs_no_tensorflow():
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+TABLE = 'Table("t", "T.", rows=("method",))'
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule"),
+    [
+        ('grid={"config": "configs/mf.py:demo"}', r"`grid` .* sequence of blocks"),
+        (f"exhibits=({TABLE})", r"`exhibits` .* sequence of exhibits, .*Received: Tab"),
+        ("seeds=0", r"`seeds` .* sequence of numbers from 0.* Received: int, 0\."),
+        ("seeds=(0, -1)", r"`seeds` .* numbers from 0\. Received: \(0, -1\)\."),
+        (f"exhibits=({TABLE}, {TABLE})", r"names of their own.* Received: t\."),
+        (
+            'exhibits=(Table("t", "T.", rows=("method")),)',
+            r"`rows` of the exhibit t .*\('method',\)`\. Received: 'method'\.",
+        ),
+        (
+            'exhibits=(Lines("l", "L.", "sparsity", "recall@20", by="method"),)',
+            r"`by` of the exhibit l must be a sequence",
+        ),
+    ],
+)
+def test_a_mistake_in_a_study_is_one_line(tmp_path, keys, rule):
+    grid = "" if keys.startswith("grid") else f'grid=({{"config": "{FILE}"}},), '
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dsl_tf.studies.curves import Lines\n"
+        "from dsl_tf.studies.plan import Study\n"
+        "from dsl_tf.studies.tables import Table\n"
+        f"def get_config(size): return Study('', '', {grid}{keys})\n"
+    )
+    with pytest.raises(UserError, match=rule) as error:
+        read(str(file))
+    assert "\n" not in str(error.value)

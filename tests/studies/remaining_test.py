@@ -101,3 +101,14 @@ def test_nothing_is_left_of_a_finished_study(places, finish):
     for place in places:
         finish(place)
     assert Remaining(places, 2).seconds() == 0.0
+
+
+def test_cells_that_are_not_to_run_tell_how_long_others_take(places, finish):
+    """Of `--seeds=1` after `--seeds=0` nothing was known."""
+    finish(places[0])
+    _took(places[0], 100.0)
+    assert Remaining([places[1]], 1).seconds() is None
+    remaining = Remaining([places[1]], 1, others=[places[0]])
+    assert remaining.seconds() == pytest.approx(130)
+    finish(places[1])
+    assert remaining.seconds() == 0

@@ -176,3 +176,17 @@ def test_chosen():
     frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]})
     assert list(chosen(frame, {"a": (1, 2)}).a) == [1, 2]
     assert list(chosen(frame, {"a": (1, 3), "b": "x"}).a) == [1, 3]
+
+
+def test_large_labels_keep_their_digits(frame):
+    """Budgets of a million bytes and one more were one and the same row's."""
+    frame = frame.iloc[[0, 2]].assign(**{"budget.bytes": [1_250_000.0, 1_250_001.0]})
+    shown = Table("t", "T.", rows=("budget.bytes",)).show(frame, {})
+    assert [row[0] for row in shown.rows] == ["1250000", "1250001"]
+
+
+def test_keys_of_one_last_name_are_told_apart(frame):
+    keys = ("method.pep.share", "method.lottery_ticket.share")
+    frame = frame.assign(**dict.fromkeys(keys, 0.5))
+    shown = Table("t", "T.", rows=("method", *keys)).show(frame, {})
+    assert shown.header[:3] == ["method", *keys]

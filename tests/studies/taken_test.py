@@ -5,7 +5,7 @@ import json
 import pytest
 import rich.console
 
-from dsl_tf import provenance
+from dsl_tf import data, provenance
 from dsl_tf.errors import UserError
 from dsl_tf.studies import gathered, taken
 from dsl_tf.studies.cells import Place, Status
@@ -16,14 +16,20 @@ def _change(folder, **values):
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
+@pytest.fixture(autouse=True)
+def _data(monkeypatch, small_split):
+    monkeypatch.setattr(data, "load_split", lambda config: small_split)
+
+
 @pytest.fixture
-def others(places, finish, tmp_path):
+def others(places, finish, tmp_path, small_split):
     """The same cells of another study, done, as runs of now record themselves."""
     found = [Place(tmp_path / "studies" / "other", place.cell) for place in places]
     for place in found:
         finish(place)
-        made = {"versions": provenance.versions(), "seed": place.cell.seed}
-        _change(place.folder, **made, git_commit=provenance.git_commit())
+        made = {"versions": provenance.versions(), "code": provenance.code()}
+        split = {"fingerprint": small_split.fingerprint()}
+        _change(place.folder, **made, seed=place.cell.seed, data=split)
     return found
 
 
@@ -69,8 +75,24 @@ def _version(others):
     _change(others[0].folder, versions=provenance.versions() | {"numpy": "0.1"})
 
 
-def _commit(others):
-    _change(others[0].folder, git_commit="0" * 40)
+def _code(others):
+    _change(others[0].folder, code="0" * 64)
+
+
+def _older(others):
+    """A run that does not say what code it is of."""
+    file = others[0].folder / "config.json"
+    settings = json.loads(file.read_text())
+    del settings["code"]
+    file.write_text(json.dumps(settings))
+
+
+def _other_data(others):
+    _change(others[0].folder, data={"fingerprint": "0" * 64})
+
+
+def _no_run(others):
+    (others[0].folder / "config.json").write_text("[1]")
 
 
 def _unfinished(others):
@@ -82,7 +104,11 @@ def _half_copied(others):
 
 
 @pytest.mark.parametrize(
-    "differ", [_key, _seed, _version, _commit, _unfinished, _half_copied]
+    "differ",
+    [
+        *(_key, _seed, _version, _code, _older, _other_data),
+        *(_no_run, _unfinished, _half_copied),
+    ],
 )
 def test_what_differs_is_not_taken(places, others, root, differ):
     differ(others)
@@ -119,6 +145,24 @@ def test_a_copy_says_where_it_is_from(places, others, root, tmp_path):
         file.unlink()
     third.begin()
     assert third.source == ""
+
+
+def test_one_of_a_run_of_several_seeds(places, others, root):
+    """The study refused what it had copied, for its `seeds`."""
+    config = json.loads((others[0].folder / "config.json").read_text())["config"]
+    _change(others[0].folder, config=config | {"seeds": [0, 1, 2]})
+    found = taken.alike(places, root)
+    taken.take(places, found, rich.console.Console(quiet=True))
+    assert places[0].source == str(others[0].folder)
+    places[0].check()
+
+
+def test_data_that_cannot_be_read_are_nobodys(places, others, root, monkeypatch):
+    def gone(config):
+        raise UserError("`data.path` must exist. Received: gone.csv.")
+
+    monkeypatch.setattr(data, "load_split", gone)
+    assert taken.alike(places, root) == {}
 
 
 @pytest.mark.parametrize("there", [True, False])

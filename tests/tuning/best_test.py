@@ -68,6 +68,23 @@ def test_the_search_that_says_most_of_a_run_is_the_one(tmp_path, config):
         best.find([general, special, again], file, config)
 
 
+def test_a_search_whose_config_file_is_gone_serves_nothing(tmp_path, config):
+    gone = _best(tmp_path / "a", file="gone.py:demo")
+    there = _best(tmp_path / "b")
+    assert best.find([gone, there], "configs/mf.py:demo", config) is there
+
+
+def test_seeds_say_nothing_of_a_run(tmp_path, config):
+    file = "configs/mf.py:demo"
+    seeds = _best(tmp_path / "a", {"method.name": "dsl", "seeds": (7,)})
+    more = {"method.name": "dsl", "sparsity.target": config.sparsity.target}
+    special = _best(tmp_path / "b", more)
+    assert best.find([seeds, special], file, config) is special
+    plain = _best(tmp_path / "c", {"method.name": "dsl"})
+    with pytest.raises(UserError, match="must have more keys"):
+        best.find([seeds, plain], file, config)
+
+
 def test_a_folder_without_a_search_is_told(tmp_path):
     with pytest.raises(UserError, match=r"`--tuned` must be .* Received: .*best\.json"):
         best.read(tmp_path)

@@ -63,6 +63,22 @@ def test_another_search_in_the_folder_is_refused(search):
     assert len(Search(search.folder, search.config, search.space).study().trials) == 1
 
 
+def test_a_search_older_than_a_key_goes_on(search):
+    """It then had the key's default."""
+    _take(search, 0.1)
+    study = search.study()
+    asked = study.user_attrs["asked"]
+    del asked["config"]["growth"]["second_moment"]
+    study.set_user_attr("asked", asked)
+    assert len(Search(search.folder, search.config, search.space).study().trials) == 1
+    config = search.config.copy_and_resolve_references()
+    config.growth.second_moment = (
+        "zero" if config.growth.second_moment == "row" else "row"
+    )
+    with pytest.raises(UserError, match="second_moment"):
+        Search(search.folder, config, search.space).study()
+
+
 @pytest.mark.parametrize(("sampler", "pruner"), [("grid", "none"), ("tpe", "mean")])
 def test_unknown_samplers_and_pruners(search, sampler, pruner):
     with pytest.raises(UserError, match="must be one of"):
