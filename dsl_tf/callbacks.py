@@ -139,7 +139,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
             self._met = weakref.ref(model)
             for recorder in self.recorders().values():
                 recorder.clear()
-        watching.watch(model, self._layers)
+        watching.prepare(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """The first epoch, which tells how many there are, plans."""
@@ -170,7 +170,8 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         size.release_free()  # what building the layers left behind
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Keep what a step that is replaced has to restore."""
+        """Watch the step, and keep what has to be restored if it is replaced."""
+        watching.arm(self.model, self._layers)
         if self._replaces_step and self.schedule(self._step() + 1) > 0:
             self._snapshot = [(each, tf.identity(each)) for each in self.replaced()]
 
@@ -185,7 +186,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
         """Explore where an exploration is due."""
         step = self._step()
         if step == self._seen_step:
-            return  # the optimiser skipped it: gradients overflowed, or gather
+            return  # the optimiser did not count it: gradients gather
         due = self.schedule.next_exploration(self._seen_step)
         if due is not None:
             if self.next_horizon == 0:
@@ -208,7 +209,7 @@ class DynamicSparseTraining(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the model as it was found."""
         moments.leave(self.sparse_weights(), self._step())
-        watching.unwatch(self.model)
+        self.model.train_function = None
 
     def sparse_weights(self) -> dict[str, SparseWeight]:
         """`<layer>/<weight>` to weight, in the order of the layers."""

@@ -745,3 +745,81 @@ def test_an_optimiser_with_accumulators_of_its_own():
     callback = DynamicSparseTraining(0.5, update_interval=4)
     fit(make_model(Accumulating(0.05)), callback)
     assert steps_of(callback) == [4, 8]
+
+
+class BrokenOffError(Exception):
+    """Of a callback, or of Ctrl-C."""
+
+
+def _held(model):
+    return weight_of(model).recorder.recorded()[1].numpy()
+
+
+@pytest.mark.parametrize("compiled", [GRAPH, {}])
+def test_a_fit_that_raises_leaves_the_model_as_it_was(compiled):
+    """A later `fit` without the callback went on recording."""
+    model = make_model(**compiled)
+    callback = DynamicSparseTraining(0.5, 12, end_step=60, horizon=12)
+    fit(model, callback, steps=3)  # the recorder is on, and holds rows
+
+    def stop(batch, logs=None):
+        raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        fit(model, callback, keras.callbacks.LambdaCallback(on_train_batch_end=stop))
+    assert "train_step" not in vars(model)
+    held = _held(model)
+    assert len(held)
+    fit(model)
+    np.testing.assert_array_equal(_held(model), held)
+
+
+def test_a_step_that_fails_leaves_the_model_as_it_was():
+    model = make_model(**GRAPH)
+    callback = DynamicSparseTraining(0.5, 12, end_step=60, horizon=12)
+    x, y = data()
+    x = x.copy()
+    x[-1] = 40  # a row that there is not
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[callback])
+    assert not weight_of(model).watched
+    held = _held(model)
+    fit(model)
+    np.testing.assert_array_equal(_held(model), held)
+
+
+@pytest.mark.parametrize("inner", [keras.optimizers.SGD, keras.optimizers.legacy.SGD])
+@pytest.mark.parametrize("compiled", [GRAPH, {}])
+def test_gradients_are_recorded_without_the_scale_of_the_loss(inner, compiled):
+    """It doubled from step to step, and the last rows won all that grew."""
+
+    def recorded(optimizer):
+        model = make_model(optimizer, **compiled)
+        callback = DynamicSparseTraining(0.1, 6, end_step=13, horizon=6)
+        x, y = data(5)  # one step less than to the exploration
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[callback])
+        return weight_of(model).recorder.recorded()
+
+    rows, plain = recorded(inner(0.05))
+    growing = keras.mixed_precision.LossScaleOptimizer(
+        inner(0.05), initial_scale=2.0**10, dynamic_growth_steps=1
+    )
+    again, unscaled = recorded(growing)
+    assert growing.loss_scale == 2.0**15
+    np.testing.assert_array_equal(rows, again)
+    np.testing.assert_allclose(unscaled, plain, rtol=1e-5, atol=1e-8)
+
+
+def test_an_optimiser_that_a_model_keeps_wrapped_and_bare_moves_moments_once():
+    def moments(keep):
+        optimizer = keras.optimizers.Adam(0.05)
+        model = make_model(keras.mixed_precision.LossScaleOptimizer(optimizer))
+        if keep:
+            model.own = optimizer
+        fit(model, DynamicSparseTraining(0.5, 6, end_step=7), steps=6)
+        found = slots.find(optimizer, weight_of(model).values)
+        return [slot.variable.numpy() for slot in found]
+
+    for once, twice in zip(moments(False), moments(True), strict=True):
+        assert once.any()
+        np.testing.assert_array_equal(once, twice)

@@ -61,8 +61,8 @@ class MF(TableVectors, DotProductBackbone):
       tables: makes the tables.
       embedding_dim: d.
       loss: `"bpr"`, `"bce"` or `"sampled_softmax"`.
-      regularization: weight of half the squared norms of the rows of a batch, as
-        many times as it uses them, over its positives.
+      regularization: weight of half the squared norms of the rows of a batch, over
+        its positives: of negatives that positives share once for each group.
       initial_stddev: of the weights, which are normal.
       seed: seeds initial weights.
     """

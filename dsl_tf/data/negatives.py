@@ -162,7 +162,13 @@ class SharedNegatives(Sampler):
         popularity = np.bincount(train.items, minlength=num_items).astype(np.float64)
         if exponent <= 0:  # An item without interactions is drawn as one with one.
             popularity = np.maximum(popularity, 1)
-        below = np.cumsum(popularity**exponent)
+        with np.errstate(over="ignore"):
+            below = np.cumsum(popularity**exponent)
+        if not (np.isfinite(below[-1]) and below[-1] > 0):
+            raise UserError(
+                "`train.negatives_exponent` must be such that powers of interactions "
+                f"can be summed. Received: {exponent}."
+            )
         self._below = tf.constant(below / below[-1])
         self._shared_by = shared_by
 

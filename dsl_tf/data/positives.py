@@ -70,7 +70,8 @@ class UniformUsers(Positives):
 
     def __call__(self, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws, as many as `index` has."""
-        draws = tf.random.stateless_uniform([2, tf.size(index)], seed)
+        shape = [2, tf.size(index)]
+        draws = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32)
         users, within = tf.unstack(draws)
         user = _nth(users, self._starts.shape[0])
         return tf.gather(self._starts, user) + _nth(
@@ -84,10 +85,13 @@ class UniformUsers(Positives):
 
 
 def _nth(draws: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:
-    """Uniform draws [B] from [0, 1) as uniform int32 below `count`."""
-    count = tf.cast(count, tf.int32)
-    place = tf.cast(draws * tf.cast(count, tf.float32), tf.int32)
-    return tf.minimum(place, count - 1)  # A product may round up to the count.
+    """Uniform draws, uint32 [B], as uniform int32 below `count`.
+
+    Floats in [0, 1) would be multiples of 2^-23: of ten million users they reach five
+    in six.
+    """
+    scaled = tf.cast(draws, tf.int64) * tf.cast(count, tf.int64)
+    return tf.cast(tf.bitwise.right_shift(scaled, tf.constant(32, tf.int64)), tf.int32)
 
 
 _POSITIVES: dict[str, type[Positives]] = {

@@ -1,6 +1,6 @@
 """What the sparse layers share: the mask's settings and their serialisation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class SparseLayer(keras.layers.Layer):
         self._recorded_share = 1.0
         self._recording = False
         self._watched = False
+        self._loss_scale: Callable[[], tf.Tensor] | None = None
         self._sampling: np.random.Generator | None = None
 
     def add_sparse_weight(
@@ -127,7 +128,7 @@ class SparseLayer(keras.layers.Layer):
                     )
                     if self._sampling is not None:
                         weight.recorder.resample(self.popularity, self._sampling)
-            weight.watched = self._watched
+            self._tell(weight)
 
     def record(self, recording: bool) -> None:
         """Switch the recorders on or off, those still to be made too."""
@@ -146,16 +147,27 @@ class SparseLayer(keras.layers.Layer):
             if weight.recorder is not None:
                 weight.recorder.resample(self.popularity, generator)
 
-    def watch(self, watched: bool) -> None:
+    def watch(
+        self, watched: bool, loss_scale: Callable[[], tf.Tensor] | None = None
+    ) -> None:
         """Whether a forward pass traced now passes gradients to the recorders.
 
         On while a training step is traced only: a SavedModel holds the
         gradient functions too, and must not refer to recorders, which are no
         part of the model.
+
+        Args:
+          watched: whether it does.
+          loss_scale: gives what the loss is multiplied by; None: nothing.
         """
-        self._watched = watched
+        self._watched, self._loss_scale = watched, loss_scale
         for weight in self.own_sparse_weights:
-            weight.watched = watched
+            self._tell(weight)
+
+    def _tell(self, weight: SparseWeight) -> None:
+        weight.watched = self._watched
+        if weight.recorder is not None:
+            weight.recorder.loss_scale = self._loss_scale
 
     def get_config(self) -> dict[str, Any]:
         """Everything that makes the layer again; the mask itself is a weight."""

@@ -69,7 +69,9 @@ def explore_weight(
         )
     else:
         exchange, rows = _by_gradient(weight, scores, grow_criterion, update_ratio)
-    found = [s for each in optimizers for s in slots.find(each, weight.values)]
+    every = [s for each in optimizers for s in slots.find(each, weight.values)]
+    # An optimiser may be found twice, bare and wrapped; its moments move once.
+    found = {id(slot.variable): slot for slot in every}.values()
     moved = [second_moment(weight, slot, exchange.grown) for slot in found]
     weight.adopt(exchange, moved)
     return exchange, rows

@@ -18,39 +18,61 @@ _OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
 _DEEP = 4
 
 
-class WatchedStep:
-    """A `train_step` during whose trace the sparse layers are watched.
+class WatchedFunction:
+    """A model's `train_function`, during whose steps the sparse layers are watched.
+
+    It does so once each time that it is armed, before each batch of a `fit`. Called
+    without, by a `fit` after one that was broken off, it makes room for another.
 
     Args:
-      train_step: the model's own.
+      model: whose function it is.
       layers: the layers to watch.
-      replaced: the attribute of the model's instance that it stands in for, or
-        None where the class had the method.
+      function: what Keras made.
+
+    Attributes:
+      layers: as given.
+      armed: whether the next call is one of the `fit` that has the callback.
     """
 
     def __init__(
         self,
-        train_step: Callable[[Any], Any],
+        model: keras.Model,
         layers: Sequence[SparseLayer],
-        replaced: Callable[[Any], Any] | None,
+        function: Callable[[Any], Any],
     ) -> None:
-        self.replaced = replaced
-        self._train_step = train_step
-        self._layers = layers
+        self.layers = layers
+        self.armed = False
+        self._model = model
+        self._function = function
 
-    def __call__(self, data: Any) -> Any:
-        """Train on a batch."""
-        for layer in self._layers:
-            layer.watch(True)
+    def __call__(self, iterator: Any) -> Any:
+        """Train on a batch, or on as many as Keras takes at a time."""
+        if not self.armed:
+            return self._model.make_train_function(force=True)(iterator)
+        self.armed = False
+        optimizer = self._model.optimizer
+        optimizers.spare_search(optimizer)
+        for layer in self.layers:
+            layer.watch(True, loss_scale_of(optimizer))
         try:
-            return self._train_step(data)
+            return self._function(iterator)
         finally:
-            for layer in self._layers:
+            for layer in self.layers:
                 layer.watch(False)
+            optimizers.search_again(optimizer)
 
 
-def watch(model: keras.Model, layers: Sequence[SparseLayer]) -> None:
-    """From the next `fit` on, training steps feed the recorders of `layers`.
+def loss_scale_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> Callable[[], tf.Tensor] | None:
+    """Gives what Keras multiplies a loss by, if its optimiser does; it may change."""
+    if not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+        return None
+    return lambda: optimizer.loss_scale
+
+
+def prepare(model: keras.Model) -> None:
+    """Have the next `fit` trace its steps anew: those traced earlier record nothing.
 
     Raises:
       UserError: the model is made for several replicas, each of which would
@@ -64,24 +86,17 @@ def watch(model: keras.Model, layers: Sequence[SparseLayer]) -> None:
             "DynamicSparseTraining needs a model on one device. Received: "
             f"{type(strategy).__name__}, {strategy.num_replicas_in_sync} replicas."
         )
-    unwatch(model)
-    replaced = vars(model).get("train_step")
-    model.train_step = WatchedStep(model.train_step, layers, replaced)
-    model.train_function = None  # a step traced earlier records nothing
-    optimizers.spare_search(model.optimizer)
-
-
-def unwatch(model: keras.Model) -> None:
-    """Give the model its own `train_step` back."""
-    watched = model.train_step
-    if not isinstance(watched, WatchedStep):
-        return
-    if watched.replaced is None:
-        del model.train_step  # the class's method shows again
-    else:
-        model.train_step = watched.replaced
     model.train_function = None
-    optimizers.search_again(model.optimizer)
+
+
+def arm(model: keras.Model, layers: Sequence[SparseLayer]) -> None:
+    """The next step of `fit`, and no other, feeds the recorders of `layers`."""
+    function = model.train_function
+    if not isinstance(function, WatchedFunction) or function.layers != layers:
+        if function is None or isinstance(function, WatchedFunction):
+            function = model.make_train_function(force=True)
+        model.train_function = function = WatchedFunction(model, layers, function)
+    function.armed = True
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:

@@ -26,7 +26,8 @@ from dsl_tf.types import Split, StepSize
 class HeldOut:
     """Validation interactions with negatives, as a model's own batches are made.
 
-    Negatives are drawn from what a user has neither in training nor in validation.
+    Negatives are drawn as `train.sampling` says: `per_pair` from what a user has
+    neither in training nor in validation.
 
     Args:
       split: its validation part is used.

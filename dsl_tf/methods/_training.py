@@ -160,7 +160,15 @@ class Training(Passes):
         def tell(what: str) -> None:
             self._task.console.print(f"{folder.name}: {what}", highlight=False)
 
-        key = fingerprint(model, self.split, config, seed=self.seed, length=length)
+        key = fingerprint(
+            model,
+            self.split,
+            config,
+            seed=self.seed,
+            length=length,
+            # Of what validation draws: its users, its negatives, its ties.
+            data_seed=config.data.seed,
+        )
         waits = "another run takes this pass just now; it is waited for."
         with shared.taking(key, folder, lambda: tell(waits)) as read:
             if read:

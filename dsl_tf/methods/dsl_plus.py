@@ -21,6 +21,7 @@ The engine of DSL with three changes:
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 from ml_collections import config_dict
@@ -82,7 +83,10 @@ def train(passes: base.Passes, config: config_dict.ConfigDict) -> Backbone:
     check_keys(
         "method.dsl_plus",
         settings,
-        popularity_power=(settings.popularity_power >= 0, "at least 0"),
+        popularity_power=(
+            0 <= settings.popularity_power < math.inf,
+            "at least 0, and finite",
+        ),
         nmf_iterations=(settings.nmf_iterations >= 1, "at least 1"),
     )
     factors = None

@@ -1,6 +1,7 @@
 """How many steps of gradient an exploration needs."""
 
 import math
+import numbers
 
 from dsl_tf.errors import UserError
 
@@ -12,7 +13,7 @@ def check(horizon: int | str, update_interval: int) -> None:
       UserError: neither `"auto"` nor a number of steps from 1 to `update_interval`.
     """
     if horizon != "auto" and not (
-        isinstance(horizon, int) and 1 <= horizon <= update_interval
+        isinstance(horizon, numbers.Integral) and 1 <= horizon <= update_interval
     ):
         raise UserError(
             "`horizon` must be 'auto' or a number of steps from 1 to "

@@ -1,5 +1,7 @@
 """Collects the gradient of a weight's effective rows, for growth."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -32,7 +34,11 @@ class GradientRecorder(tf.Module):
 
     Attributes:
       recording: bool variable, the switch.
+      loss_scale: gives what the loss of a step that is traced now is multiplied by,
+        and gradients are divided by before they are summed; None: nothing.
     """
+
+    loss_scale: Callable[[], tf.Tensor] | None = None
 
     def __init__(
         self,
@@ -129,9 +135,10 @@ class GradientRecorder(tf.Module):
         """
         width = self._sums.shape[1]
         before = waiting or (tf.zeros([0], tf.int64), tf.zeros([0, width]))
-        added: Waiting = self._if_recording(
-            tf.cast(rows, tf.int64), tf.cast(gradient, tf.float32), before
-        )
+        gradient = tf.cast(gradient, tf.float32)
+        if self.loss_scale is not None:
+            gradient /= self.loss_scale()
+        added: Waiting = self._if_recording(tf.cast(rows, tf.int64), gradient, before)
         return added
 
     def settle(self, waiting: Waiting) -> None:

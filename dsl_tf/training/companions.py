@@ -181,7 +181,8 @@ class Explorations(Companion):
     def row(self, since: int) -> dict[str, Any]:
         """The last update ratio, the non-zeros, and the exchanges summed."""
         records = [each for each in self._dynamic.records if each.step > since]
-        weights = self._dynamic.sparse_weights().values()
+        # Not those of the callback, which leaves out tables with all their weights.
+        weights = self._dynamic.model.sparse_weights()
         return {
             "update_ratio": records[-1].update_ratio if records else 0.0,
             "nnz": sum(weight.nnz for weight in weights),

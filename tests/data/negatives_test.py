@@ -133,5 +133,9 @@ def test_what_keys_may_be():
     train = interactions([{0}])
     with pytest.raises(UserError, match=r"`train\.shared_by` must be at least 0"):
         SharedNegatives(train, 1, 2, 0.0, -1)
+    often = interactions([{0, 1}, {1}, {1}])
+    for exponent in (1e4, float("inf"), float("nan")):
+        with pytest.raises(UserError, match=rf"can be summed\. Received: {exponent}"):
+            SharedNegatives(often, 3, 2, exponent)
     with pytest.raises(UserError, match=r"must be 0 with .*per_pair.* Received: 0\.5"):
         UniformNegatives(train, 1, 2, 0.5)

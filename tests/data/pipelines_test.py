@@ -165,6 +165,17 @@ def test_uniform_users_weigh_alike_and_so_do_a_users_items(split):
     assert np.all(np.abs(per_user - 6400 / active) < 5 * np.sqrt(6400 / active))
 
 
+def test_each_of_many_users_is_drawn():
+    """Of floats with 23 bits one in six of ten million users never was."""
+    users = np.arange(10_000_000, dtype=np.int32)
+    choose = positives.find("users")(Interactions(users, users % 7))
+    draws = 4_000_000
+    found = choose(tf.range(draws), tf.constant([3, 4])).numpy()
+    distinct = len(np.unique(found))
+    expected = len(users) * (1 - np.exp(-draws / len(users)))
+    assert distinct == pytest.approx(expected, rel=0.005)
+
+
 def test_uniform_users_leave_out_who_has_nothing(split):
     train = split.train.take(split.train.users != 2)
     found = batches(dataclasses.replace(split, train=train), 40, chosen="users")

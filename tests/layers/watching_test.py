@@ -18,25 +18,65 @@ def model():
 DATA = np.zeros((2, 1), np.int32), np.zeros((2, 4), np.float32)
 
 
-def test_layers_are_watched_during_a_train_step_only(model):
+class Arming(keras.callbacks.Callback):
+    def set_model(self, model):
+        super().set_model(model)
+        watching.prepare(model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        watching.arm(self.model, self.model.layers[:1])
+
+
+def _taught(model, steps=1):
+    model.fit(*DATA, verbose=0, epochs=steps, callbacks=[Arming()])
+
+
+def _seeing(model):
+    """Whether the layer was watched, each time that it is called in Python."""
     seen = []
     layer = model.layers[0]
     plain = layer.call
     layer.call = lambda inputs: seen.append(layer.embeddings.watched) or plain(inputs)
-    watching.watch(model, [layer])
-    model.fit(*DATA, verbose=0)
+    return seen
+
+
+def test_layers_are_watched_during_a_train_step_only(model):
+    seen = _seeing(model)
+    _taught(model)
     assert set(seen) == {True}
     model.predict(DATA[0], verbose=0)
     model(DATA[0])
     assert seen[-2:] == [False, False]
 
 
+def test_a_fit_that_is_not_armed_watches_nothing(model):
+    """One after a `fit` that was broken off, without the callback."""
+    seen = _seeing(model)
+    _taught(model)
+    model.fit(*DATA, verbose=0)
+    assert seen[-1] is False
+    count = len(seen)
+    _taught(model)
+    assert seen[-1] is True
+    _taught(model, steps=3)
+    assert seen[count:] == [True] * len(seen[count:])
+    assert len(seen) <= count + 2  # three steps of one `fit` are traced once
+
+
+def test_the_models_own_step_stays_its_own(model):
+    calls = []
+    plain = model.train_step
+    model.train_step = mine = lambda data: calls.append(1) or plain(data)
+    _taught(model)
+    assert calls
+    assert model.train_step is mine
+
+
 def test_a_step_that_fails_leaves_nothing_watched(model):
     layer = model.layers[0]
-    watching.watch(model, [layer])
-    rows = tf.constant([[1], [6]])  # there are six rows, from 0
+    rows = np.array([[1], [6]])  # there are six rows, from 0
     with pytest.raises(tf.errors.InvalidArgumentError):
-        model.train_step((rows, tf.zeros([2, 4])))
+        model.fit(rows, DATA[1], verbose=0, callbacks=[Arming()])
     assert not layer.embeddings.watched
 
 
@@ -45,29 +85,7 @@ def test_several_replicas_are_refused():
         model = keras.Sequential([SparseEmbedding(6, 4, 0.5), keras.layers.Flatten()])
         model.compile("sgd", "mse")
     with pytest.raises(UserError, match=r"one device\. Received: MirroredStrategy, 1"):
-        watching.watch(model, model.layers[:1])
-
-
-def test_unwatch_gives_the_step_back(model):
-    own = model.train_step
-    watching.watch(model, model.layers[:1])
-    watching.watch(model, model.layers[:1])  # again: not one around the other
-    assert model.train_step != own
-    watching.unwatch(model)
-    assert model.train_step == own
-    assert "train_step" not in vars(model)
-    watching.unwatch(model)
-
-
-def test_a_step_set_on_the_instance_comes_back(model):
-    calls = []
-    plain = model.train_step
-    model.train_step = mine = lambda data: calls.append(1) or plain(data)
-    watching.watch(model, model.layers[:1])
-    model.fit(*DATA, verbose=0)
-    assert calls
-    watching.unwatch(model)
-    assert model.train_step is mine
+        watching.prepare(model)
 
 
 def test_steps_per_execution(model):

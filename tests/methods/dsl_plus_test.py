@@ -86,7 +86,12 @@ def test_gradients_are_summed_over_the_whole_interval(small_neumf):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("popularity_power", -1.0), ("columns", "last")]
+    ("key", "value"),
+    [
+        ("popularity_power", -1.0),
+        ("popularity_power", float("inf")),
+        ("columns", "last"),
+    ],
 )
 def test_settings_out_of_range_are_refused(
     small_neumf, small_split, tmp_path, key, value

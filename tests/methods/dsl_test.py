@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import rich.console
 
 from dsl_tf.errors import UserError
-from dsl_tf.methods import dsl
+from dsl_tf.methods import base, dsl
 
 
 def test_the_schedule_follows_the_config(small_config):
@@ -50,6 +51,17 @@ def test_budget_is_joint_or_per_table(small_config, small_split):
     small_config.sparsity.budget = "shared"
     with pytest.raises(UserError, match=r"joint, per_table.*'shared'"):
         dsl.make_tables(small_config, small_split, seed=0)
+
+
+def test_all_weights_are_counted_where_none_is_pruned(
+    small_config, small_split, tmp_path
+):
+    """As with a budget that dense tables of fewer bits keep to; the history had 0."""
+    small_config.sparsity.target = 0.0
+    task = base.Task(small_split, 0, tmp_path, rich.console.Console(quiet=True))
+    trained = base.train(task, small_config, dsl.train)
+    rows = small_split.num_users + small_split.num_items
+    assert trained.selection.history[-1]["nnz"] == rows * 16
 
 
 @pytest.mark.parametrize(("horizon", "column"), [("1", 9), ("12", 3)])

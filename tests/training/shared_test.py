@@ -121,6 +121,8 @@ def test_a_pass_of_another_config_seed_or_other_data_is_taken(train, small_split
     ):
         assert read(train(str(keys), "dense", keys)) == {"select": ""}, keys
     assert read(train("seed", "dense", seed=1)) == {"select": ""}
+    # Validation draws its users by it.
+    assert read(train("drawn", "dense", {"data.seed": 7})) == {"select": ""}
     fewer = dataclasses.replace(
         small_split, train=small_split.train.take(np.arange(1, len(small_split.train)))
     )
