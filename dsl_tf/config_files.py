@@ -249,7 +249,8 @@ def check_key(key: str, known: Mapping[str, Any]) -> None:
             raise UserError(
                 f"The config has no key `{key}`. Did you mean {full[close[0]]}?"
             )
-    there = beside or sorted({each.split(".")[0] for each in known})
+    sections = sorted({each.split(".")[0] for each in known})
+    there = beside if section and beside else sections
     raise UserError(f"The config has no key `{key}`. Known: {', '.join(there)}.")
 
 

@@ -8,6 +8,7 @@ user's name may be written with hyphens (`ml-1m`); the module has underscores
 import ast
 import contextlib
 import copy
+import difflib
 import functools
 import importlib
 import pkgutil
@@ -63,8 +64,10 @@ def check(package: str, name: str, kind: str) -> None:
     """
     known = names(package)
     if name.replace("_", "-") not in known:
+        close = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
         raise UserError(
-            f"The {kind} must be one of {', '.join(known)}. Received: {name!r}."
+            f"The {kind} must be one of {', '.join(known)}.{meant} Received: {name!r}."
         )
 
 

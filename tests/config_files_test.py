@@ -125,6 +125,7 @@ def test_override(arguments, expected, path):
         ("--config.secton.count=4", "Did you mean section.count?"),
         ("--config.section.zzz=4", "Known: section.count, section.flag, section.name"),
         ("--config.zzz.zzz=4", "Known: rates, section, seeds, words."),
+        ("--config.zzz=4", "Known: rates, section, seeds, words."),
         ("--config.=4", "has no key ``"),
         ("--config.section=4", "`config.section` is a section"),
         ("--config.section.count=x", "must be an integer. Received: x"),

@@ -35,6 +35,11 @@ def test_an_unknown_name_lists_those_that_exist(package, name):
         plugins.find(package, name, "data set")
 
 
+def test_a_name_that_is_nearly_one_is_suggested(package):
+    with pytest.raises(UserError, match=r"Did you mean ml-1m\? Received: 'ml_1n'\."):
+        plugins.find(package, "ml_1n", "data set")
+
+
 def test_an_error_inside_a_plugin_is_not_hidden(package, tmp_path):
     (tmp_path / "some_plugins" / "broken.py").write_text("import no_such_module\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):

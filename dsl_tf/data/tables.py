@@ -79,11 +79,12 @@ def read(
     else:
         found, separator = delimited.header(path, columns, separator)
     wanted = [name for name in columns if name and (name in found or name != optional)]
+    keys = {name: f"data.{field}_column" for field, name in columns._asdict().items()}
     for name in wanted:
         if name not in found:
             raise UserError(
-                f"Column {name!r} must be in {path}. Received: the columns "
-                f"{', '.join(map(reading.shown, found))}."
+                f"Column {name!r} (`{keys[name]}`) must be in {path}. Received: the "
+                f"columns {', '.join(map(reading.shown, found))}."
             )
         if found.count(name) > 1:
             raise UserError(

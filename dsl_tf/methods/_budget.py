@@ -199,19 +199,19 @@ def _changes(narrower: config_dict.ConfigDict) -> dict[str, int]:
 def _formats(config: config_dict.ConfigDict) -> list[str]:
     """The formats of the config that are `.tflite` files, the most precise first."""
     asked = config.budget.format
-    if asked and asked not in config.export.formats:
-        raise UserError(
-            "`budget.format` must be one of `export.formats`, "
-            f"{', '.join(config.export.formats)}. Received: {asked!r}."
-        )
-    among = [asked] if asked else config.export.formats
-    found = [name for name in FORMATS if name in among and FORMATS[name] in FILES]
+    formats = config.export.formats
+    found = [name for name in FORMATS if name in formats and FORMATS[name] in FILES]
     if not found:
         raise UserError(
             "`budget.bytes` needs a .tflite file among `export.formats`. "
-            f"Received: {', '.join(among)}."
+            f"Received: {', '.join(formats)}."
         )
-    return found
+    if asked and asked not in found:
+        raise UserError(
+            "`budget.format` must be one of the .tflite files of `export.formats`, "
+            f"{', '.join(found)}. Received: {asked!r}."
+        )
+    return [asked] if asked else found
 
 
 def _coding(name: str) -> str:

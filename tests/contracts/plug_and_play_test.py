@@ -1,11 +1,14 @@
 """Any Keras model: swap a layer, add a callback to a plain `fit`. That is all."""
 
+import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
 
 import dsl_tf
 
@@ -99,3 +102,26 @@ def test_every_public_name_is_there():
 def test_a_name_that_is_not_there():
     with pytest.raises(AttributeError, match="'dsl_tf' has no attribute 'Embedding'"):
         dsl_tf.Embedding  # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_snippets_of_the_readme(tmp_path, monkeypatch):
+    """One after the other, as a reader does; a phone gets what the model learnt."""
+    readme = pathlib.Path(__file__).parents[2] / "README.md"
+    part = readme.read_text("utf-8").partition("## Plug and play\n")[2]
+    blocks = re.findall(r"```python\n(.*?)```", part.partition("\n## ")[0], re.S)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    told = {}
+    for block in blocks:
+        exec(block, told)
+    document = told["words"][:1]
+    device = Interpreter(model_content=told["converted"])
+    (given,), (answered,) = device.get_input_details(), device.get_output_details()
+    device.resize_tensor_input(given["index"], document.shape)
+    device.allocate_tensors()
+    device.set_tensor(given["index"], document.astype(given["dtype"]))
+    device.invoke()
+    expected = told["model"].predict(document, verbose=0)
+    found = device.get_tensor(answered["index"])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -38,11 +38,13 @@ def test_a_time_column_that_was_named_must_be_there(write, data_config):
     """With leave_one_out it was passed over, and random items were left out."""
     path = write("likes.csv", CSV)
     config = data_config(split="leave_one_out", time_column="tiem")
-    with pytest.raises(UserError, match=r"Column 'tiem' must be in .*'time'"):
+    with pytest.raises(
+        UserError, match=r"'tiem' \(`data\.time_column`\) must be in .*'time'"
+    ):
         files.load(path, config)
     without = write("other.csv", "user,item\na,1\na,2\n")
     assert files.load(without, data_config(split="leave_one_out")).train.times is None
-    with pytest.raises(UserError, match="Column 'time' must be in"):
+    with pytest.raises(UserError, match=r"'time' \(`data\.time_column`\) must be in"):
         files.load(without, data_config(validation="latest"))
 
 

@@ -57,14 +57,15 @@ def test_missing_column_lists_those_found(write, tmp_path, name):
         frame.to_csv(path, index=False)
     else:
         frame.to_parquet(path)
-    with pytest.raises(UserError, match=r"'user' must.*columns 'UserID', 'item'\.$"):
+    rule = r"'user' \(`data\.user_column`\) must.*columns 'UserID', 'item'\.$"
+    with pytest.raises(UserError, match=rule):
         tables.read(path, IDS)
 
 
 def test_optional_column_may_be_missing(write):
     path = write("a.csv", "user,item\n1,2\n")
     assert tables.read(path, TIMED, optional="time").times is None
-    with pytest.raises(UserError, match="Column 'time' must be in"):
+    with pytest.raises(UserError, match=r"'time' \(`data\.time_column`\) must be in"):
         tables.read(path, TIMED)
 
 

@@ -173,7 +173,7 @@ def test_what_cannot_be_held_to_it_is_refused(config, small_split, tmp_path):
 def test_formats(config, small_split, tmp_path):
     config.budget.format = "tflite_int4"
     with pytest.raises(
-        UserError, match=r"must be one of `export\.formats`, tflite_fp16"
+        UserError, match=r"the \.tflite files of `export\.formats`, tflite_fp16"
     ):
         _settled(config, small_split, tmp_path)
     config.budget.format = ""
