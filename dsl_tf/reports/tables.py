@@ -28,7 +28,8 @@ class CostRow:
     Attributes:
       name: what is counted.
       value: the number with its unit.
-      source: how it was found: `"measured"`, `"counted"` or `"derived"`.
+      source: how it was found, `"measured"`, `"counted"` or `"derived"`; of a file
+        under `budget.bytes` the bytes too that it is held to.
       note: what the number means, or what it leaves out.
       quality: of a model file, the first recall of the rankings it gives.
     """
@@ -121,7 +122,11 @@ def cost_rows(run: Run) -> list[CostRow]:
         ),
         *(
             CostRow(
-                name, size(num_bytes), "measured", "on disk", file_quality(run, name)
+                name,
+                size(num_bytes),
+                _held_to(cost, name),
+                "on disk",
+                file_quality(run, name),
             )
             for name, num_bytes in cost["files"].items()
         ),
@@ -158,6 +163,13 @@ def cost_rows(run: Run) -> list[CostRow]:
         ),
         CostRow("tables in memory", size(inference["table_bytes"]), "counted"),
     ]
+
+
+def _held_to(cost: dict, name: str) -> str:
+    """How a file's bytes are known; of one under `budget.bytes` what they keep to."""
+    budget = cost.get("budget", {})
+    held = f", held to {budget['asked']:,} B" if budget.get("file") == name else ""
+    return f"measured{held}"
 
 
 MAC_HEADER = ("pass", "layer", "forward", "backward", "optimiser", "together")

@@ -131,3 +131,14 @@ def test_activations_are_told_where_there_are_any(make_run):
     assert "dense activations" not in names(make_run("looks_up"))
     training = COST["training"] | {"activation_bytes": 5000}
     assert "dense activations" in names(make_run("graph", cost={"training": training}))
+
+
+def test_the_file_that_is_held_to_bytes_says_so(make_run):
+    run = read_run(make_run())
+    name, *_ = run.cost["files"]
+    budget = {"budget": {"asked": 60_000, "got": 59_100, "file": name}}
+    held = dataclasses.replace(run, cost={**run.cost, **budget})
+    rows = {row.name: row.source for row in tables.cost_rows(held)}
+    assert rows[name] == "measured, held to 60,000 B"
+    others = [how for other, how in rows.items() if other != name]
+    assert not any("held" in how for how in others)
