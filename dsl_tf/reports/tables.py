@@ -2,6 +2,8 @@
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import rich.box
 import rich.console
@@ -165,7 +167,7 @@ def cost_rows(run: Run) -> list[CostRow]:
     ]
 
 
-def _held_to(cost: dict, name: str) -> str:
+def _held_to(cost: Mapping[str, Any], name: str) -> str:
     """How a file's bytes are known; of one under `budget.bytes` what they keep to."""
     budget = cost.get("budget", {})
     held = f", held to {budget['asked']:,} B" if budget.get("file") == name else ""
