@@ -34,7 +34,7 @@ def fetch(url: str, name: str, checksum: str) -> pathlib.Path:
     """
     folder, _, filename = name.rpartition("/")
     try:
-        with _timeout(TIMEOUT), locks.in_turn(_turn(url)):
+        with locks.in_turn(_turn(url)), _timeout(TIMEOUT):
             path = keras.utils.get_file(
                 filename,
                 url,
